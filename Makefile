@@ -1,0 +1,46 @@
+# make help lists the targets.
+SHELL := bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# What the shell or a conda environment may carry must not reach the programs below; $(BIN) alone decides.
+unexport PYTHONPATH PYTHONHOME
+export VENV
+
+QUICKSTART := runs/quickstart
+TRAIN := $(BIN)/torchrun --standalone --nproc_per_node=2 pipeline/train.py --config configs/digits.yaml
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help quickstart test doctor setup lint clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+quickstart: setup ## train FixMatch with and without CalibrateMix on the digits and compare them
+	$(BIN)/python dataprep/make_beton.py digits --out data
+	$(TRAIN) --set mix=none out=$(QUICKSTART)/fixmatch
+	$(TRAIN) --set mix=calibratemix out=$(QUICKSTART)/calibratemix
+	$(BIN)/python pipeline/compare.py $(QUICKSTART)/fixmatch $(QUICKSTART)/calibratemix --plot $(QUICKSTART)/reliability.png
+
+test: lint ## set up, lint, and run the tests; ARGS="-k name -x" go to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+setup: ## make .venv with everything in it; does nothing when it is up to date
+	@scripts/setup.sh
+
+doctor: ## what this machine has, what is missing, how to get it
+	@scripts/doctor.sh
+
+clean: ## remove caches (never data/ or runs/)
+	find . \( -path ./.git -o -path './.venv*' -o -path ./data -o -path ./runs \) -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+
+distclean: clean ## clean, and remove the environment
+	test ! -e $(VENV)/pyvenv.cfg || rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Image sets to FFCV betons, label splits and a manifest; imports nothing of pipeline/."""

@@ -1,0 +1,102 @@
+"""What the user asked for, and how images are stored as a consequence."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dataprep.images import SMALL, Recipe
+
+CROP_SHARE = 0.875  # of the stored side, for photos: 224 of 256
+PHOTO = (224, 256)  # image size, stored size
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line, checked for what can be checked without looking at the source."""
+
+    dataset: str
+    name: str
+    source: Path | None
+    out: Path
+    labels_per_class: tuple[int, ...] | None
+    label_fraction: float
+    seeds: tuple[int, ...]
+    workers: int
+    max_rejected: float
+    test_fraction: float
+    image_size: int | None
+    stored_size: int | None
+    encoding: str
+    jpeg_quality: int
+    flip: bool
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How images are stored and meant to be cropped; all sizes are sides of squares in pixels.
+
+    jpeg_quality is None for raw images: two runs that differ in an unused option are the same.
+    """
+
+    image_size: int
+    stored_size: int
+    encoding: str
+    jpeg_quality: int | None
+    flip: bool
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(self.stored_size, self.encoding, self.jpeg_quality or 0)
+
+    @property
+    def crop_padding(self) -> int:
+        """Pixels to pad before a random crop; 0 where the stored image is larger than the crop anyway."""
+        return self.image_size // 8 if self.stored_size == self.image_size else 0
+
+    def estimate(self, count: int) -> int:
+        """Bytes `count` stored images take, rather too many: a photo at quality 90 has under 2 bits a value."""
+        pixels = 3 * self.stored_size**2
+        return count * (pixels if self.encoding == "raw" else pixels // 4) + (32 << 20)
+
+    def differences(self, manifest: dict[str, Any]) -> list[str]:
+        """Options in which the data folder described by `manifest` was made otherwise."""
+        there = {**manifest, **manifest["writer"]}
+        return [
+            f"{key} is {there[key]}, not {value}"
+            for key, value in asdict(self).items()
+            if there[key] != value
+        ]
+
+
+def needs_native_size(options: Options) -> bool:
+    """Whether sizes depend on the images themselves."""
+    return options.image_size is None and options.stored_size is None
+
+
+def resolve(options: Options, native_size: int | None) -> Storage:
+    """Fill in what the user left open. native_size: side common to all images, 0 or None if there is none.
+
+    Raises ValueError for an image size above the stored size.
+    """
+    image, stored = _sizes(options, native_size or 0)
+    if image > stored:
+        raise ValueError(
+            f"--image-size {image} is larger than --stored-size {stored}; store at least the crop"
+        )
+    encoding = options.encoding
+    if encoding == "auto":
+        encoding = "raw" if stored <= SMALL else "jpg"
+    quality = options.jpeg_quality if encoding == "jpg" else None
+    return Storage(image, stored, encoding, quality, options.flip)
+
+
+def _sizes(options: Options, native_size: int) -> tuple[int, int]:
+    image, stored = options.image_size, options.stored_size
+    if image is None and stored is None:
+        return (native_size, native_size) if native_size else PHOTO
+    if stored is None:
+        assert image is not None
+        return image, image if image <= SMALL else round(image / CROP_SHARE)
+    if image is None:
+        return stored if stored <= SMALL else round(stored * CROP_SHARE), stored
+    return image, stored

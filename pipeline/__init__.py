@@ -1,0 +1,1 @@
+"""CalibrateMix: a torchrun trainer for calibrated semi-supervised image classification."""

@@ -1,0 +1,158 @@
+"""Weak and strong views of a decoded batch: reflect crop, flip, RandAugment, Cutout, in parallel over images.
+
+The padded image never exists; coordinates are reflected instead. Numbers of a view's sequence: 0 crop row, 1 crop
+column, 2 flip, the rest belongs to RandAugment. The wrappers below take and check the arrays; they may be called from
+a loader's thread (the kernels release the GIL), where two at once need numba's tbb or omp threading layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from pipeline import image_geometry, image_ops, randaugment, randomness
+from pipeline.image_ops import Image
+from pipeline.randaugment import rand_augment
+from pipeline.randomness import EXACT, EXACT_INNER, draw_key, uniform
+
+Integers = npt.NDArray[np.int64]
+WEAK, STRONG = 0, 1
+LARGEST_SIDE = 16384  # image_geometry's fixed point
+
+
+def _sources() -> int:
+    """A digest of the kernel files. Numba's cache notices changes in a function's own file only."""
+    files = [module.__file__ for module in (image_geometry, image_ops, randaugment, randomness)]
+    texts = b"".join(Path(file).read_bytes() for file in files if file is not None)
+    return int.from_bytes(hashlib.sha256(texts).digest()[:7], "big")
+
+
+@njit(**EXACT)
+def _offsets(first: int, size: int, backwards: bool, out: Integers) -> None:
+    """Fill int64[S] with the source coordinates first .. first+S-1, reflected into 0..size-1, perhaps reversed."""
+    last = size - 1
+    for i in range(out.size):
+        at = first + (out.size - 1 - i if backwards else i)
+        out[i] = last - abs(last - abs(at))
+
+
+@njit(**EXACT)
+def _crop(src: Image, top: int, left: int, flip: bool, dst: Image) -> None:
+    """dst uint8[S,S,3] = the window of the reflected src uint8[S0,S0,3] that starts at (top, left), maybe mirrored."""
+    size, side = src.shape[0], dst.shape[0]
+    rows, columns = np.empty(side, np.int64), np.empty(side, np.int64)
+    _offsets(top, size, False, rows)
+    _offsets(left, size, flip, columns)
+    for y in range(side):
+        source, target = src[rows[y]], dst[y]
+        for x in range(side):
+            for channel in range(3):
+                target[x, channel] = source[columns[x], channel]
+
+
+@njit(**EXACT_INNER)
+def _draw_crop(src: Image, key: np.uint64, padding: int, flip: bool, dst: Image) -> None:
+    """A uniformly drawn window of the padded square, mirrored with probability 1/2 if `flip`."""
+    places = src.shape[0] + 2 * padding - dst.shape[0] + 1
+    top = int(uniform(key, 0) * places) - padding
+    left = int(uniform(key, 1) * places) - padding
+    _crop(src, top, left, flip and uniform(key, 2) < 0.5, dst)
+
+
+def _kernels(sources: int) -> tuple[Any, Any]:
+    """The two batch kernels. `sources` is a closure variable because those are part of numba's cache key."""
+
+    @njit(parallel=True, **EXACT)
+    def weak_kernel(images, index, visit, seed, stream, padding, flip, out):  # type: ignore[no-untyped-def]
+        _ = sources
+        for i in prange(images.shape[0]):
+            key = draw_key(seed, stream, visit[i], index[i], WEAK)
+            _draw_crop(images[i], key, padding, flip, out[i])
+
+    @njit(parallel=True, **EXACT)
+    def both_kernel(images, index, visit, seed, stream, padding, flip, num_ops, weak, strong):  # type: ignore[no-untyped-def]
+        _ = sources
+        for i in prange(images.shape[0]):
+            # The strong view comes first: until the weak one is written, its place serves as scratch.
+            key = draw_key(seed, stream, visit[i], index[i], STRONG)
+            _draw_crop(images[i], key, padding, flip, strong[i])
+            rand_augment(strong[i], weak[i], key, num_ops)
+            key = draw_key(seed, stream, visit[i], index[i], WEAK)
+            _draw_crop(images[i], key, padding, flip, weak[i])
+
+    return weak_kernel, both_kernel
+
+
+_weak_kernel, _both_kernel = _kernels(_sources())
+
+
+def weak_views(
+    images: Image,
+    index: Integers,
+    visit: Integers,
+    seed: int,
+    stream: int,
+    padding: int,
+    flip: bool,
+    out: Image,
+) -> None:
+    """Fill `out` uint8[B,S,S,3] with a random crop (and mirroring, if `flip`) of each image uint8[B,S0,S0,3].
+
+    `index` and `visit`, int64[B], name the draws; `padding` pixels (below S0) are reflected at each side, and the SxS
+    window is uniform over the padded square. All arrays are C-contiguous.
+    """
+    _check(images, index, visit, padding, out)
+    _weak_kernel(images, index, visit, int(seed), int(stream), int(padding), bool(flip), out)
+
+
+def weak_and_strong_views(
+    images: Image,
+    index: Integers,
+    visit: Integers,
+    seed: int,
+    stream: int,
+    padding: int,
+    flip: bool,
+    num_ops: int,
+    weak: Image,
+    strong: Image,
+) -> None:
+    """Fill `weak` and `strong`, uint8[B,S,S,3], from the same images; `weak` is what `weak_views` gives.
+
+    The strong view has a crop and a flip of its own, then `num_ops` RandAugment operations and Cutout.
+    """
+    _check(images, index, visit, padding, weak)
+    _check(images, index, visit, padding, strong)
+    assert num_ops >= 0, num_ops
+    assert not np.shares_memory(weak, strong)
+    numbers = int(seed), int(stream), int(padding), bool(flip), int(num_ops)
+    _both_kernel(images, index, visit, *numbers, weak, strong)
+
+
+def center_crop(images: Image, out: Image) -> None:
+    """Fill `out` uint8[B,S,S,3] with the central windows of `images` uint8[B,S0,S0,3], for evaluation.
+
+    An odd remainder leaves the extra row and column below and to the right.
+    """
+    side, size = out.shape[1], images.shape[1]
+    assert images.dtype == out.dtype == np.uint8 and images.shape[0] == out.shape[0] and side <= size
+    start = (size - side) // 2
+    out[...] = images[:, start : start + side, start : start + side]
+
+
+def _check(images: Image, index: Integers, visit: Integers, padding: int, out: Image) -> None:
+    batch, size = images.shape[:2]
+    side = out.shape[1]
+    assert images.dtype == out.dtype == np.uint8 and index.dtype == visit.dtype == np.int64
+    assert images.shape == (batch, size, size, 3) and out.shape == (batch, side, side, 3), (
+        images.shape,
+        out.shape,
+    )
+    assert index.shape == visit.shape == (batch,), (index.shape, visit.shape, batch)
+    assert 0 <= padding < size and 0 < side <= size + 2 * padding < LARGEST_SIDE, (padding, side, size)
+    assert all(array.flags.c_contiguous for array in (images, index, visit, out))

@@ -1,0 +1,153 @@
+"""Ranks and collectives. The only file that imports torch.distributed's process groups.
+
+Every collective takes and returns plain tensors, has a fixed shape and no host synchronisation of its
+own; with one rank each is the identity, so the callers have no branch on the number of ranks.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among all: ``rank`` of ``world``, computing on ``device``."""
+
+    rank: int
+    world: int
+    device: torch.device
+    mesh: DeviceMesh
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def launched_world() -> tuple[int, int]:
+    """(rank, world) as torchrun's environment says, before any process group exists."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def local_world() -> int:
+    """How many ranks share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def start(timeout: timedelta = timedelta(minutes=30)) -> Ranks:
+    """Joins the process group (gloo on CPU, NCCL on CUDA); a plain ``python`` start is a group of one."""
+    rank, world = launched_world()
+    device = _device()
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    if "RANK" in os.environ:
+        _die_with_parent()
+        dist.init_process_group(backend, timeout=timeout)
+    else:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    return Ranks(rank, world, device, init_device_mesh(device.type, (world,)))
+
+
+def stop() -> None:
+    """Leaves the process group."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _device() -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return device
+
+
+def _die_with_parent() -> None:
+    """A killed torchrun otherwise leaves ranks behind that go on writing into the run folder."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def gather_columns(*columns: Tensor) -> list[Tensor]:
+    """All ranks' rows of several arrays of one length, in rank order, in ONE collective.
+
+    Each column is [n] or [n, D]; the results are [W*n] or [W*n, D] in the column's own dtype. They travel
+    side by side in the widest floating dtype among them, which holds integers below 2^24 (float32) exactly.
+    """
+    if dist.get_world_size() == 1:
+        return list(columns)
+    wide = torch.float64 if any(c.dtype == torch.float64 for c in columns) else torch.float32
+    flat = [c.reshape(len(c), -1).to(wide) for c in columns]
+    everyone = all_gather(torch.cat(flat, dim=1))
+    parts = everyone.split([f.shape[1] for f in flat], dim=1)
+    return [part.reshape(len(everyone), *c.shape[1:]).to(c.dtype) for part, c in zip(parts, columns, strict=True)]
+
+
+def all_gather(rows: Tensor) -> Tensor:
+    """[n, ...] of each rank -> [W*n, ...] on every rank, in rank order."""
+    world = dist.get_world_size()
+    if world == 1:
+        return rows
+    everyone = rows.new_empty((world * len(rows), *rows.shape[1:]))
+    dist.all_gather_into_tensor(everyone, rows.contiguous())
+    return everyone
+
+
+def reduce_scatter(rows: Tensor) -> Tensor:
+    """[W*n, ...] of each rank -> [n, ...]: the sum over ranks of this rank's stretch."""
+    world = dist.get_world_size()
+    if world == 1:
+        return rows
+    mine = rows.new_empty((len(rows) // world, *rows.shape[1:]))
+    dist.reduce_scatter_tensor(mine, rows.contiguous())
+    return mine
+
+
+def all_reduce_mean(values: Tensor) -> Tensor:
+    """The mean over ranks, as a new tensor of the same shape."""
+    world = dist.get_world_size()
+    if world == 1:
+        return values.clone()
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / world
+
+
+def average_buffers(model: nn.Module) -> None:
+    """Makes floating-point buffers (BN running statistics) the mean over ranks, in one flat all-reduce.
+
+    The two forward passes see other rows on each rank; after this all ranks evaluate and save the same.
+    """
+    if dist.get_world_size() == 1:
+        return
+    buffers = [b for b in model.buffers() if b.is_floating_point()]
+    if buffers:
+        flat = torch.cat([b.flatten() for b in buffers])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        parts = flat.split([b.numel() for b in buffers])
+        torch._foreach_copy_(buffers, [p.view_as(b) for p, b in zip(parts, buffers, strict=True)])
+
+
+def broadcast_object(value: Any) -> Any:
+    """Rank 0's picklable ``value`` on every rank (slow: not for the step)."""
+    if dist.get_world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def barrier() -> None:
+    """Returns once every rank has come here."""
+    if dist.get_world_size() > 1:
+        dist.barrier()

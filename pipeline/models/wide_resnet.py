@@ -1,0 +1,93 @@
+"""Wide residual networks as the semi-supervised literature trains them (Zagoruyko & Komodakis 2016; USB).
+
+wrn-D-K: three groups of (D - 4) / 6 pre-activation blocks, widths 16K, 32K, 64K, strides 1, 2, 2.
+wrn-37-2 ("WRN-var"): four groups of 4 blocks, widths 32, 64, 128, 256, strides 2, 2, 2, 2, for 96 px images.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.1  # of every LeakyReLU
+
+
+def norm_layer(channels: int, norm: str, momentum: float, eps: float) -> nn.Module:
+    """BatchNorm with the reference's momentum (torch's convention), or GroupNorm of up to 8 groups."""
+    if norm == "group":
+        return nn.GroupNorm(8, channels)
+    return nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+
+
+class Block(nn.Module):
+    """Pre-activation basic block.
+
+    Where the width changes, the reference feeds conv1 the raw input and throws the first activation away
+    (``dead_preactivation``), except in the first group. Those bn1 weights then never get a gradient; here they
+    exist, for equal parameter counts, but are not computed.
+    """
+
+    def __init__(self, inside: int, out: int, stride: int, first_group: bool, dead: bool, norm: str, momentum: float):
+        super().__init__()
+        self.norm1 = norm_layer(inside, norm, momentum, 1e-5)
+        self.conv1 = nn.Conv2d(inside, out, 3, stride, 1, bias=False)
+        self.norm2 = norm_layer(out, norm, momentum, 1e-5)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.same = inside == out
+        self.shortcut = None if self.same else nn.Conv2d(inside, out, 1, stride, bias=False)
+        self.activate_shortcut = first_group and not self.same
+        self.dead = dead and not self.same and not first_group
+        if self.dead:
+            self.norm1.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inside, H, W] -> [B, out, H / stride, W / stride]."""
+        active = x if self.dead else F.leaky_relu(self.norm1(x), SLOPE, inplace=True)
+        out = F.leaky_relu(self.norm2(self.conv1(active)), SLOPE, inplace=True)
+        if self.shortcut is not None:
+            x = self.shortcut(active if self.activate_shortcut else x)
+        return x + self.conv2(out)
+
+
+class WideResNet(nn.Module):
+    """Images [B, 3, H, W] -> (logits [B, C] in float32 or better, pooled features [B, D])."""
+
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        strides: tuple[int, ...],
+        blocks: int,
+        num_classes: int,
+        norm: str = "batch",
+        norm_momentum: float = 0.001,
+        dead_preactivation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, 1, 1)
+        layers: list[nn.Module] = []
+        inside = 16
+        for group, (width, stride) in enumerate(zip(widths, strides, strict=True)):
+            for i in range(blocks):
+                step = stride if i == 0 else 1
+                layers.append(Block(inside, width, step, group == 0, dead_preactivation, norm, norm_momentum))
+                inside = width
+        self.blocks = nn.Sequential(*layers)
+        self.norm = norm_layer(inside, norm, norm_momentum, 1e-3)
+        self.head = nn.Linear(inside, num_classes)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The head runs outside autocast: float16 or bfloat16 logits would quantise margins and confidences."""
+        x = F.leaky_relu(self.norm(self.blocks(self.stem(x))), SLOPE)
+        features = x.mean(dim=(2, 3))
+        with torch.autocast(x.device.type, enabled=False):
+            features = features.to(self.head.weight.dtype)
+            return self.head(features), features
+
+
+def _initialise(module: nn.Module) -> None:
+    """Convolutions Kaiming normal over fan-out with gain sqrt 2, the head Xavier normal, biases as USB's."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.xavier_normal_(module.weight)
+        nn.init.zeros_(module.bias)

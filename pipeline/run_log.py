@@ -1,0 +1,114 @@
+"""Numbers leave the device here: metrics.jsonl, TensorBoard, the live view, status and result.
+
+The only host synchronisations of a run, at ``log_every`` and ``eval_every``.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from pipeline import calibration, run_folder
+from pipeline.distributed import all_reduce_mean, broadcast_object
+from pipeline.inference import predict
+from pipeline.optimization import learning_rate
+from pipeline.progress import View
+from pipeline.run_folder import RunFolder
+from pipeline.state import Training
+from pipeline.step import TERMS
+
+SHOWN = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
+
+
+class RunLog:
+    """Writes for the whole run on rank 0; every method is collective."""
+
+    def __init__(self, run: Training, folder: RunFolder, threads: int) -> None:
+        self.run, self.folder, self.config = run, folder, run.config
+        self.main = run.ranks.is_main
+        step = run.progress.step
+        self.view = View(f"{self.config.algorithm}+{self.config.mix}", self.config.steps, step, self.main)
+        self.clock = time.monotonic()  # of the last update of progress.seconds
+        self.mark = time.monotonic()  # since when the next training line's images count
+        self.mark_step = step
+        self.predictions: tuple[int, NDArray[np.float32]] | None = None
+        self.board: SummaryWriter | None = None
+        if self.main:
+            folder.open(run_folder.environment(run.numerics.precision, run.ranks.world, threads, run.ranks.device))
+            folder.cut(step)
+            folder.status("running", step)
+            self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
+
+    def training(self) -> None:
+        """A training line: means over the steps since the last one."""
+        progress = self.run.progress
+        sums = all_reduce_mean(progress.sums).tolist()
+        progress.sums.zero_()
+        now = time.monotonic()
+        images = (self.config.batch.labelled + self.config.unlabelled_batch) * (progress.step - self.mark_step)
+        line: dict[str, Any] = {"step": progress.step}
+        line |= {name: total / sums[-1] for name, total in zip(TERMS, sums, strict=False)}
+        line["lr"] = learning_rate(self.config.optimizer.lr, progress.step - 1, self.config.steps)
+        line["images_per_second"] = images / max(now - self.mark, 1e-9)
+        self.mark, self.mark_step = now, progress.step
+        self._write(line, "train")
+        self.view.training(line)
+
+    def evaluation(self) -> None:
+        """An evaluation line: the EMA model on the test set."""
+        began, run = time.monotonic(), self.run
+        logits = predict(run.ema.module, run.test_images, run.numerics, run.ranks)
+        metrics = broadcast_object(calibration.metrics(logits, run.test_images.labels) if self.main else None)
+        step = run.progress.step
+        if not run.progress.best or metrics["error"] < run.progress.best["error"]:
+            run.progress.best = {"step": step, **{name: metrics[name] for name in SHOWN}}
+        self.predictions = (step, logits)
+        line = {"step": step, **{name: metrics[name] for name in SHOWN}}
+        self._write(line, "test")
+        self.view.evaluation(line)
+        self.mark += time.monotonic() - began
+
+    def save(self) -> None:
+        """A checkpoint, and status.json."""
+        began = time.monotonic()
+        self._count_seconds()
+        self.run.save(self.folder.checkpoints)
+        if self.main:
+            self.folder.status("running", self.run.progress.step)
+        self.mark += time.monotonic() - began
+
+    def finish(self) -> None:
+        """predictions.npz, status.json and result.json of the EMA model at the last step."""
+        step = self.run.progress.step
+        if self.predictions is None or self.predictions[0] != step:
+            logits = predict(self.run.ema.module, self.run.test_images, self.run.numerics, self.run.ranks)
+            self.predictions = (step, logits)
+        self._count_seconds()
+        if self.main and self.board:
+            self.board.close()
+            logits, labels = self.predictions[1], self.run.test_images.labels
+            self.folder.finish(logits, labels, self._result(calibration.metrics(logits, labels)))
+            self.folder.release()
+            self.view.say(f"{self.folder.path}: finished in {self.run.progress.seconds:.0f} s")
+
+    def _result(self, metrics: dict[str, float]) -> dict[str, Any]:
+        progress = self.run.progress
+        images = (self.config.batch.labelled + self.config.unlabelled_batch) * progress.step
+        best = {**progress.best, "selected_on": "test"}
+        rate = images / max(progress.seconds, 1e-9)
+        return {"step": progress.step, **metrics, "images_per_second": rate, "seconds": progress.seconds, "best": best}
+
+    def _write(self, line: dict[str, Any], group: str) -> None:
+        if self.main and self.board:
+            self.folder.append(line)
+            self.folder.heartbeat()
+            for name, value in line.items():
+                if name != "step":
+                    self.board.add_scalar(f"{group}/{name}", value, line["step"])
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.run.progress.seconds += now - self.clock
+        self.clock = now

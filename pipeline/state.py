@@ -1,0 +1,168 @@
+"""Everything that changes while a run trains, and how it goes into a checkpoint and back."""
+
+import inspect
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pipeline import checkpoint, models
+from pipeline.algorithms import ALGORITHMS
+from pipeline.config import Config
+from pipeline.data import Batch, EvalImages, TrainImages
+from pipeline.dataset import Dataset
+from pipeline.distributed import Ranks, local_world
+from pipeline.mixing import CalibrateMix, Mixing, NoMixing
+from pipeline.optimization import build_ema, build_optimizer
+from pipeline.step import TERMS, Inputs, Numerics, to_device
+from pipeline.streams import Order, VirtualShards
+
+# Newer torch has a new name for it and warns at the old one.
+_DDP_OPTIONS = inspect.signature(DistributedDataParallel.__init__).parameters
+_SYNC = next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in _DDP_OPTIONS)
+NO_BUFFER_SYNC: dict[str, Any] = {_SYNC: False}
+
+
+@dataclass(slots=True)
+class Progress:
+    """Steps done, and what the log needs across a restart.
+
+    ``sums``: of the steps since the last training line, on the device: TERMS, then the number of steps.
+    """
+
+    sums: Tensor
+    step: int = 0
+    seconds: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+
+    def add(self, step: int, terms: Tensor) -> None:
+        """``step`` steps are done; ``terms`` [TERMS] of the newest, without a host synchronisation."""
+        self.step = step
+        self.sums[:-1] += terms
+        self.sums[-1] += 1
+
+
+class Training:
+    """The run's parts, built from the config: network, DDP wrapper, EMA, optimizer, mixing, image streams."""
+
+    def __init__(self, config: Config, dataset: Dataset, ranks: Ranks, threads: int) -> None:
+        self.config, self.ranks, self.split = config, ranks, dataset.split
+        self.numerics = Numerics(config.precision, dataset, ranks.device)
+        self.model = self._network(len(dataset.classes))
+        self.ddp = self._wrap(self.model, dataset.image_size)
+        self.ema = build_ema(self.model, config.ema)
+        self.optimizer = build_optimizer(self.model, config.optimizer)
+        self.algorithm = ALGORITHMS[config.algorithm](config)
+        self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
+        batches = config.batch.labelled, config.unlabelled_batch
+        self.shards = VirtualShards.of(dataset.num_train, *batches)
+        order = build_order(config, dataset, self.shards, ranks)
+        self.mixing = self._mixing(order.repeats, len(dataset.classes))
+        place = ranks.rank, ranks.world
+        self.train_images = TrainImages(
+            dataset, order, batches, *place, config.seed, config.augment.operations, threads
+        )
+        self.test_images = EvalImages(dataset, config.eval_batch, *place, threads)
+        self.progress = Progress(torch.zeros(len(TERMS) + 1, dtype=self.numerics.dtype, device=ranks.device))
+
+    def inputs(self) -> Iterator[Inputs]:
+        """The batches from the current step on, on the device."""
+        for batch in self.train_images.batches(self.progress.step, self.config.steps):
+            yield to_device(batch, self.split, self.labels, self._rows(batch), self.ranks)
+
+    def save(self, folder: Path) -> None:
+        """Writes the checkpoint of the current step. Collective."""
+        checkpoint.save(folder, self.progress.step, self._state(), self.ranks)
+
+    def load(self, folder: Path) -> bool:
+        """Goes on from the newest complete checkpoint, if there is one. Collective."""
+        state = self._state()
+        if not checkpoint.load_newest(folder, state, self.ranks):
+            return False
+        self.numerics.scaler.load_state_dict(state["scaler"])
+        saved = state["progress"]
+        self.progress.step, self.progress.seconds, self.progress.best = saved["step"], saved["seconds"], saved["best"]
+        return True
+
+    def _state(self) -> dict[str, Any]:
+        """Tensors by reference: loading fills them in place."""
+        momentum = {
+            name: self.optimizer.state[p]["momentum_buffer"]
+            for name, p in self.model.named_parameters()
+            if p.requires_grad
+        }
+        kept = self.mixing.state()
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "momentum": momentum,
+            "scaler": self.numerics.scaler.state_dict(),
+            "replicated": kept["replicated"],
+            "sharded": {k: checkpoint.shard_rows(v, self.ranks) for k, v in kept["sharded"].items()},
+            "sums": self.progress.sums,
+            "progress": {
+                "step": self.progress.step,
+                "seconds": self.progress.seconds,
+                "best": dict(self.progress.best),
+            },
+        }
+
+    def _network(self, num_classes: int) -> nn.Module:
+        model = models.build(self.config.model, num_classes, self.config.seed)
+        if self.ranks.world > 1 and self.ranks.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return model.to(self.ranks.device, self.numerics.dtype).to(memory_format=torch.channels_last)
+
+    def _wrap(self, model: nn.Module, image_size: int) -> nn.Module:
+        """DDP, its gradient buckets settled.
+
+        DDP orders its buckets anew after the first backward; a resumed run would do so at another step and, from
+        three ranks on, add in another order. So the first backward is one of zeros, here, that leaves no trace.
+        Buffers are not DDP's business: see ``average_buffers``.
+        """
+        if self.ranks.world == 1:
+            return model
+        ddp = DistributedDataParallel(model, **NO_BUFFER_SYNC)
+        before = [b.clone() for b in model.buffers()]
+        images = torch.zeros(2, 3, image_size, image_size, dtype=self.numerics.dtype, device=self.ranks.device)
+        with self.numerics.autocast():
+            logits, _ = ddp(images.contiguous(memory_format=torch.channels_last))
+        (logits.sum() * 0).backward()
+        for buffer, saved in zip(model.buffers(), before, strict=True):
+            buffer.copy_(saved)
+        model.zero_grad()
+        return ddp
+
+    def _mixing(self, repeats: int, num_classes: int) -> Mixing:
+        if self.config.mix == "none":
+            return NoMixing()
+        rows = self.shards.rows * self.shards.count // self.ranks.world
+        return CalibrateMix(self.config, self.labels, rows, num_classes, repeats, self.numerics, self.ranks)
+
+    def _rows(self, batch: Batch) -> Any:
+        return self.shards.row_of(batch.unlabelled_index, self.ranks.rank, self.ranks.world)
+
+
+def build_order(config: Config, dataset: Dataset, shards: VirtualShards, ranks: Ranks) -> Order:
+    """The streams of this rank."""
+    return Order(
+        dataset.split,
+        shards,
+        (config.batch.labelled, config.unlabelled_batch),
+        config.unlabelled.include_labelled,
+        config.labels == "all",
+        config.seed,
+        ranks.rank,
+        ranks.world,
+    )
+
+
+def choose_threads(config: Config) -> int:
+    """``config.threads``, or this machine's cores shared by its ranks."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.threads or max(1, cores // local_world())

@@ -1,0 +1,157 @@
+"""The order of samples: endless streams that are a function of (seed, step), whatever the number of ranks.
+
+The train beton is cut into V virtual shards, contiguous stretches of positions; every global unlabelled batch
+takes an equal share of each, and rank r of W serves V/W neighbouring shards. So each rank reads one contiguous
+slice of the file, and 1, 2, 4 ... ranks see the same global batch at a step. The labelled batch is a stretch
+of one global permutation per epoch of the split.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.randomness import LABELLED, UNLABELLED, permutation
+
+Ints = NDArray[np.int64]
+MOST_SHARDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualShards:
+    """``count`` shards of ``num_samples`` positions; sizes differ by at most 1; equal table rows for each."""
+
+    num_samples: int
+    count: int
+
+    @classmethod
+    def of(cls, num_samples: int, labelled_batch: int, unlabelled_batch: int) -> "VirtualShards":
+        """The largest power of two up to 64 that divides both batches and leaves no shard below its share."""
+        count = MOST_SHARDS
+        while labelled_batch % count or unlabelled_batch % count:
+            count //= 2
+        while count > 1 and num_samples // count < unlabelled_batch // count:
+            count //= 2
+        return cls(num_samples, count)
+
+    @property
+    def rows(self) -> int:
+        """Table rows of one shard: the size of the largest."""
+        return -(-self.num_samples // self.count)
+
+    def bounds(self, shard: int) -> tuple[int, int]:
+        """First position of ``shard`` and the first beyond it."""
+        return shard * self.num_samples // self.count, (shard + 1) * self.num_samples // self.count
+
+    def owned(self, rank: int, world: int) -> range:
+        """The shards that ``rank`` serves."""
+        each = self.count // world
+        return range(rank * each, (rank + 1) * each)
+
+    def within(self, positions: Ints, shard: int) -> Ints:
+        """Those of the sorted ``positions`` that lie in ``shard``."""
+        low, high = np.searchsorted(positions, self.bounds(shard))
+        return positions[low:high]
+
+    def check_world(self, world: int) -> None:
+        """ValueError where ``world`` ranks cannot share the shards equally."""
+        if self.count % world:
+            fitting = ", ".join(str(2**i) for i in range(self.count.bit_length()))
+            raise ValueError(
+                f"{world} ranks cannot share the {self.count} virtual shards of these batch sizes equally: "
+                f"use {fitting} ranks (--nproc_per_node), or batch sizes divisible by more"
+            )
+
+    def row_of(self, positions: Ints, rank: int, world: int) -> Ints:
+        """Rows of ``positions`` within ``rank``'s part of a table of ``count * rows`` rows."""
+        starts = np.array([self.bounds(s)[0] for s in self.owned(rank, world)])
+        local = np.searchsorted(starts, positions, side="right") - 1
+        return local * self.rows + positions - starts[local]
+
+
+class Stream:
+    """The members of one shard (or split), endlessly, in a new order each epoch."""
+
+    def __init__(self, members: Ints, *key: int) -> None:
+        if len(members) == 0:
+            raise ValueError(
+                "a part of the data holds no image for one of the streams (labelled, or with "
+                "unlabelled.include_labelled=false unlabelled): choose another split (labels)"
+            )
+        self.members = members
+        self.key = key
+        self._orders: dict[int, Ints] = {}
+
+    def take(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Stream positions [start, stop) -> (sample index, visit), both int64 [stop - start]."""
+        visits, places = np.divmod(np.arange(start, stop, dtype=np.int64), len(self.members))
+        index = np.empty_like(places)
+        for epoch in np.unique(visits).tolist():
+            at = visits == epoch
+            index[at] = self.members[self._order(epoch)[places[at]]]
+        return index, visits
+
+    def _order(self, epoch: int) -> Ints:
+        if epoch not in self._orders:
+            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
+            self._orders[epoch] = permutation(len(self.members), *self.key, epoch)
+        return self._orders[epoch]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Some steps of both streams, int64. Labelled: the GLOBAL batch [steps, L]; unlabelled: this rank's part."""
+
+    labelled: Ints  # [steps, L] positions in train.beton
+    labelled_visit: Ints  # [steps, L]
+    unlabelled: Ints  # [steps, U / W]
+    unlabelled_visit: Ints  # [steps, U / W]
+
+
+class Order:
+    """Both streams of a rank.
+
+    ``split`` int64, sorted: the labelled positions. ``sharded``: draw the labelled batch from the virtual shards
+    too (for labels=all, where each rank then reads its own slice alone); small splits fill shards too unevenly.
+    """
+
+    def __init__(
+        self,
+        split: Ints,
+        shards: VirtualShards,
+        batches: tuple[int, int],
+        include_labelled: bool,
+        sharded: bool,
+        seed: int,
+        rank: int,
+        world: int,
+    ) -> None:
+        labelled_batch, unlabelled_batch = batches
+        parts = [shards.within(split, s) for s in range(shards.count)] if sharded else [split]
+        self.labelled = [Stream(members, seed, LABELLED, s) for s, members in enumerate(parts)]
+        self.shares = labelled_batch // len(parts), unlabelled_batch // shards.count
+        self.unlabelled = []
+        for shard in shards.owned(rank, world):
+            members = np.arange(*shards.bounds(shard), dtype=np.int64)
+            if not include_labelled:
+                members = np.setdiff1d(members, split, assume_unique=True)
+            self.unlabelled.append(Stream(members, seed, UNLABELLED, shard))
+
+    @property
+    def repeats(self) -> int:
+        """How often one sample can occur in this rank's part of one batch at most."""
+        return max(-(-self.shares[1] // len(s.members)) for s in self.unlabelled) + 1
+
+    def draw(self, first_step: int, steps: int) -> Draw:
+        """The batches of ``steps`` steps from ``first_step`` on."""
+        labelled = _interleave(self.labelled, self.shares[0], first_step, steps)
+        unlabelled = _interleave(self.unlabelled, self.shares[1], first_step, steps)
+        return Draw(*labelled, *unlabelled)
+
+
+def _interleave(streams: list[Stream], share: int, first_step: int, steps: int) -> tuple[Ints, Ints]:
+    """[steps, streams x share] of index and visit: at each step ``share`` samples of every stream in turn."""
+    taken = [s.take(first_step * share, (first_step + steps) * share) for s in streams]
+    index = np.concatenate([i.reshape(steps, share) for i, _ in taken], axis=1)
+    visit = np.concatenate([v.reshape(steps, share) for _, v in taken], axis=1)
+    return index, visit

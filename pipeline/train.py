@@ -1,0 +1,124 @@
+"""Trains one run: ``torchrun --standalone --nproc_per_node=G pipeline/train.py --config configs/digits.yaml``.
+
+With one rank ``python pipeline/train.py ...`` works too. Any option: ``--set a.b=c``; all options: ``--help``.
+Starting in a run folder that holds a checkpoint goes on from it; a finished run ends at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from pipeline import config as configuration
+from pipeline import distributed, models
+from pipeline.config import Config
+from pipeline.dataset import Dataset, open_dataset
+from pipeline.distributed import Ranks, average_buffers
+from pipeline.optimization import learning_rate, set_learning_rate
+from pipeline.run_folder import RunFolder
+from pipeline.run_log import RunLog
+from pipeline.state import Training, choose_threads
+from pipeline.step import learn, observe
+from pipeline.streams import VirtualShards
+
+
+def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> None:
+    """The whole run, from the newest checkpoint or from step 0 to result.json."""
+    threads = choose_threads(config)
+    torch.set_num_threads(threads)
+    run = Training(config, dataset, ranks, threads)
+    resumed = run.load(folder.checkpoints)
+    model, ddp, ema, optimizer, scaler = run.model, run.ddp, run.ema, run.optimizer, run.numerics.scaler
+    log = RunLog(run, folder, threads)
+
+    with log.view:
+        if resumed:
+            log.view.say(f"{folder.path}: goes on from step {run.progress.step}")
+        for inputs in run.inputs():
+            step = inputs.step + 1
+            set_learning_rate(optimizer, learning_rate(config.optimizer.lr, inputs.step, config.steps))
+            model.train()
+
+            # observe: pseudo-labels and margins from the weak views, no gradient
+            seen = observe(model, inputs, run.numerics)
+            pseudo = run.algorithm.pseudo_label(seen.unlabelled_logits)
+            run.mixing.track(inputs, seen)
+
+            # pair: easy with hard, after the warm-up
+            mixed = run.mixing.mix(inputs, seen, pseudo) if inputs.step >= config.warmup else None
+
+            # learn: one forward and backward of [labelled, strong, mixed]
+            terms = learn(ddp, inputs, pseudo, mixed, config, run.numerics)
+            optimizer.zero_grad()
+            scaler.scale(terms[0]).backward()
+
+            # step
+            scaler.step(optimizer)
+            scaler.update()
+            average_buffers(model)
+            ema.update_parameters(model)
+            run.progress.add(step, terms.detach())
+
+            # log, evaluate, save
+            last = step == config.steps
+            if last or step % config.log_every == 0:
+                log.training()
+            if last or step % config.eval_every == 0:
+                log.evaluation()
+            if last or step % config.checkpoint_every == 0:
+                log.save()
+        log.finish()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code: 2 for a user's mistake, said in one line by rank 0."""
+    given = _parser().parse_args(arguments)
+    try:
+        config = configuration.load(given.config, given.set)
+        folder = RunFolder(config)
+        if folder.is_finished:
+            folder.check()
+            _say(f"{folder.path}: finished already; nothing to do (result.json)")
+            return 0
+        dataset = open_dataset(config)
+        check(config, dataset, folder)
+    except ValueError as error:
+        _say(f"error: {error}", sys.stderr)
+        return 2
+    ranks = distributed.start()
+    try:
+        train(config, dataset, ranks, folder)
+    finally:
+        distributed.stop()
+    return 0
+
+
+def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
+    """What the config alone cannot tell: model name, ranks, run folder. Raises ValueError."""
+    models.parse(config.model.name)
+    shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
+    rank, world = distributed.launched_world()
+    shards.check_world(world)
+    if rank == 0:  # the others would see rank 0's lock
+        folder.check()
+
+
+def _say(text: str, stream: object = None) -> None:
+    if distributed.launched_world()[0] == 0:
+        print(text, file=stream or sys.stdout)  # type: ignore[arg-type]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Train one run.",
+        epilog="options of --config and --set:\n" + configuration.describe(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", help="YAML file of options")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="a.b=c", help="options over the file")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

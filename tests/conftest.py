@@ -1,0 +1,15 @@
+"""Shared data: the embedded digits as a real data folder, made once."""
+
+from pathlib import Path
+
+import pytest
+
+from dataprep import make_beton
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DATA, holding digits/."""
+    folder = tmp_path_factory.mktemp("data")
+    assert make_beton.main(["digits", "--out", str(folder), "--workers", "1"]) == 0
+    return folder

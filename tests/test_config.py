@@ -1,0 +1,100 @@
+"""Options: precedence, strictness, one clear line for each mistake."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import config
+from pipeline.presets import BUDGETS, PAPER_STEPS, RECIPES
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(text: str, *sets: str, tmp_path: Path) -> config.Config:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return config.load(path, sets)
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """defaults < recipe < budget < YAML < --set."""
+    assert config.load(None, ["dataset=x"]).steps == PAPER_STEPS
+    assert load("dataset: x\nbudget: smoke", tmp_path=tmp_path).steps == 300
+    assert load("dataset: x\nbudget: smoke\nsteps: 7", tmp_path=tmp_path).steps == 7
+    assert load("dataset: x\nbudget: smoke\nsteps: 7", "steps=8", tmp_path=tmp_path).steps == 8
+    assert load("dataset: x\nbudget: smoke", "budget=hour", tmp_path=tmp_path).steps == 4000
+
+
+def test_sections_merge(tmp_path: Path) -> None:
+    made = load("dataset: x\nbatch: {labelled: 16}\nema.decay: 5e-1", "batch.ratio=3", tmp_path=tmp_path)
+    assert (made.batch.labelled, made.batch.ratio, made.unlabelled_batch, made.ema.decay) == (16, 3, 48, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stpes=3", "stpes: unknown option; did you mean steps?"),
+        ("model.nam=x", "did you mean model.name?"),
+        ("momntum=1", "did you mean optimizer.momentum?"),
+        ("algorithm=fixmach", "did you mean fixmatch?"),
+        ("recipe=papr", "did you mean paper?"),
+        ("budget=week", "known: smoke, hour, day, paper"),
+        ("steps=many", "steps: expected int, got 'many'"),
+        ("steps=1.5", "steps: expected int"),
+        ("steps=true", "steps: expected int"),
+        ("steps=0", "steps: must be at least 1"),
+        ("unlabelled.include_labelled=1", "expected bool"),
+        ("optimizer.lr=.inf", "expected float"),
+        ("batch=3", "batch: unknown option"),
+        ("steps", "expected name=value"),
+        ("out.x=1", "out.x: unknown option"),
+    ],
+)
+def test_mistakes_are_named(setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]*$") as error:
+        config.load(None, ["dataset=x", setting])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["seed=1"], "dataset is not set"),
+        (["mix=calibratemix", "steps=100", "warmup_steps=100"], "would never mix"),
+        (["mix=calibratemix", "batch.labelled=1"], "easy and hard half"),
+    ],
+)
+def test_impossible_combinations(sets: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config.load(None, sets if sets == ["seed=1"] else ["dataset=x", *sets])
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "holds no options"), ("a: [", "not YAML")])
+def test_broken_files(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(text, tmp_path=tmp_path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        config.load(tmp_path / "missing.yaml")
+
+
+def test_warmup_is_a_share_of_the_steps() -> None:
+    assert config.load(None, ["dataset=x"]).warmup == 102400
+    assert config.load(None, ["dataset=x", "steps=1000"]).warmup == 98
+    assert config.load(None, ["dataset=x", "steps=1000", "warmup_steps=3"]).warmup == 3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_config_loads(path: Path) -> None:
+    assert config.load(path).dataset
+
+
+def test_presets_name_options_only() -> None:
+    for preset in [*RECIPES.values(), *BUDGETS.values()]:
+        config.build({"dataset": "x", **preset})
+
+
+def test_saved_config_loads_as_itself(tmp_path: Path) -> None:
+    made = config.load(None, ["dataset=x", "labels=10pct", "augment.flip=false", "budget=smoke"])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made.to_dict()))
+    assert config.load(tmp_path / "config.yaml") == made
