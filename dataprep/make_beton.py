@@ -1,6 +1,7 @@
 """Make a data folder: python dataprep/make_beton.py NAME [--source PATH] [--out DATA] ..."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -129,7 +130,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"make_beton.py: error: {error}", file=sys.stderr)
         return 2
     except (OSError, WorkerDied) as error:
-        print(f"make_beton.py: error: {error}", file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        remedy = "; nothing was kept, make room or give another --out" if full else ""
+        print(f"make_beton.py: error: {error}{remedy}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("make_beton.py: interrupted, nothing was kept", file=sys.stderr)

@@ -7,6 +7,7 @@ import lzma
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,6 @@ def plain_tar(file: Path, work: Path) -> Path:
     try:
         with cast(IO[bytes], opener(file)) as packed, copy.open("wb") as out:
             shutil.copyfileobj(packed, out, 1 << 20)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{file}: compressed data is damaged ({error}); fetch it again") from error
     return copy

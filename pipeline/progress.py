@@ -42,8 +42,8 @@ class View:
     def training(self, line: dict[str, Any]) -> None:
         """A training line of metrics.jsonl."""
         rate, masked = line["images_per_second"], 100 * line["mask_rate"]
-        numbers = f"loss {line['loss']:.3f}  mask {masked:.0f}%  {rate:,.0f} images/s{self.evaluated}"
-        self.bar.update(self.task, completed=line["step"], numbers=numbers)
+        numbers = f"loss {line['loss']:.3f}  mask {masked:.0f}%  {rate:,.0f} images/s"
+        self.bar.update(self.task, completed=line["step"], numbers=numbers + self.evaluated)
         if not self.console.is_terminal:
             done = max(1, line["step"] - self.first_step)
             left = (time.monotonic() - self.started) / done * (self.steps - line["step"])

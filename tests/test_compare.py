@@ -194,7 +194,7 @@ def test_plot_that_cannot_be_written_is_refused(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_figure_text_neither_overlaps_nor_leaves_the_page(count: int, predictions: list[Predictions]) -> None:
-    names = ["fixmatch", "a name with $ma_th and " + "very/long/folders/" * 5 + "seed0", "c", "d" * 200, ""]
+    names = ["fixmatch", "not $\\frac$ mathematics, " + "very/long/folders/" * 5 + "seed0", "c", "d" * 200, ""]
     figure = reliability_figure([(name, *predictions[0]) for name in names[:count]])
     figure.canvas.draw()
     texts = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]

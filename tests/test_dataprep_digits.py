@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataprep_fixtures import make, read_manifest, read_raw
 from ffcv.fields.decoders import IntDecoder, SimpleRGBImageDecoder
 from ffcv.loader import Loader, OrderOption
 from PIL import Image
@@ -13,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from dataprep.listing import beton_order
 from dataprep.sources import Entry
+from tests.dataprep_fixtures import make, read_manifest, read_raw
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(beton: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     decoders = {"image": [SimpleRGBImageDecoder()], "label": [IntDecoder()], "index": [IntDecoder()]}
-    loader = Loader(str(beton), 100, num_workers=1, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=decoders)
+    loader = Loader(
+        str(beton), 100, num_workers=1, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=decoders
+    )
     batches = [tuple(np.array(part) for part in batch) for batch in loader]
     images, labels, index = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return images, labels[:, 0], index[:, 0]

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dataprep_fixtures import (
+
+from dataprep.partial import check_space
+from tests.dataprep_fixtures import (
     make,
     nothing_left,
     pack,
@@ -47,7 +49,9 @@ def test_bad_images_are_listed_and_left_out(tmp_path: Path) -> None:
     images = read_raw(tmp_path / "folder/train.beton")[0]
     good = {pixels(p).tobytes() for p in tree_paths() if p.startswith("train/") and p not in bad}
     assert {image.tobytes() for image in images} == good
-    assert make("folder", "--source", source, "--out", tmp_path) == 0, "rejects must not look like another source"
+    assert make("folder", "--source", source, "--out", tmp_path) == 0, (
+        "rejects must not look like another source"
+    )
 
 
 def test_too_many_bad_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +105,9 @@ def test_wrong_options(
         ([], "no training images"),
     ],
 )
-def test_unusable_layouts(paths: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_layouts(
+    paths: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = put_tree(tmp_path / "source", paths)
     source.mkdir(exist_ok=True)
     assert make("folder", "--source", source, "--out", tmp_path / "data") == 2
@@ -126,6 +132,11 @@ def test_a_folder_of_unknown_origin_is_kept(tmp_path: Path, capsys: pytest.Captu
     assert make("digits", "--out", tmp_path) == 2
     assert "holds no manifest.json" in capsys.readouterr().err
     assert (tmp_path / "digits/thesis.txt").read_text() == "only copy"
+
+
+def test_space_is_checked_first(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="GB are needed"):
+        check_space(tmp_path, 10**18)
 
 
 # From here on: a process of its own, large enough to be hit while it works.

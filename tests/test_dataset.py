@@ -76,7 +76,7 @@ def test_damaged_files(copy: Path) -> None:
     with pytest.raises(ValueError, match=r"train.beton: cannot be read .*make_beton.py"):
         opened(copy)
     (copy / "digits/manifest.json").write_text("{")
-    with pytest.raises(ValueError, match="manifest.json: damaged"):
+    with pytest.raises(ValueError, match="damaged"):
         opened(copy)
 
 
