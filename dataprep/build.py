@@ -52,9 +52,7 @@ def _list(options: Options, work: Path) -> Listing:
     return listing
 
 
-def _native_size(
-    listing: Listing, options: Options, workers: Workers, old: manifest.Manifest | None
-) -> int | None:
+def _native_size(listing: Listing, options: Options, workers: Workers, old: manifest.Manifest | None) -> int | None:
     """Side shared by all images, 0 when there is none or it is large; headers are read only if it matters."""
     if listing.native_size is not None or not needs_native_size(options):
         return listing.native_size
@@ -171,6 +169,4 @@ def _refuse_other(old: manifest.Manifest, listing: Listing, storage: Storage, fi
     if old["files_sha256"] != _files(listing) or old["classes"] != listing.classes:
         found.insert(0, "its images are others")
     if found:
-        raise ValueError(
-            f"{final} exists and differs ({'; '.join(found)}); remove it or use another --out or --name"
-        )
+        raise ValueError(f"{final} exists and differs ({'; '.join(found)}); remove it or use another --out or --name")

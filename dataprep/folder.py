@@ -118,9 +118,7 @@ def _notes(parts: _Parts) -> list[str]:
     if parts.strays:
         notes.append(f"ignored {len(parts.strays)} images in no class folder, first {parts.strays[0].path}")
     if parts.elsewhere:
-        notes.append(
-            f"ignored {len(parts.elsewhere)} images outside the parts used, first {parts.elsewhere[0].path}"
-        )
+        notes.append(f"ignored {len(parts.elsewhere)} images outside the parts used, first {parts.elsewhere[0].path}")
     return notes
 
 
@@ -132,9 +130,7 @@ def _label(
     number = {name: c for c, name in enumerate(classes)}
     unknown = sorted({entry.path.split("/")[depth] for entry in test} - number.keys())
     if unknown:
-        raise ValueError(
-            f"--source {source}: test class {unknown[0]!r} has no training images; name both alike"
-        )
+        raise ValueError(f"--source {source}: test class {unknown[0]!r} has no training images; name both alike")
     if len(classes) < 2:
         raise ValueError(f"--source {source}: only one class folder ({classes[0]!r}); {REMEDY}")
 
@@ -144,18 +140,14 @@ def _label(
     return classes, labelled(train), labelled(test)
 
 
-def _split(
-    entries: list[Entry], fraction: float, notes: list[str], source: Path
-) -> tuple[list[Entry], list[Entry]]:
+def _split(entries: list[Entry], fraction: float, notes: list[str], source: Path) -> tuple[list[Entry], list[Entry]]:
     total = max(int(fraction * len(entries) + 0.5), 1)
     train, test, stratified = hold_out(entries, total)
     if not stratified:
         notes.append(
             "classes are too small for a test split that keeps them all; test images are drawn over all classes"
         )
-    notes.append(
-        f"no test folder: {len(test)} of {len(entries)} images are held out for the test (--test-fraction)"
-    )
+    notes.append(f"no test folder: {len(test)} of {len(entries)} images are held out for the test (--test-fraction)")
     if not train:
         raise ValueError(f"--source {source}: too few images to split; lower --test-fraction or add images")
     return train, test

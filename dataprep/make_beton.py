@@ -42,9 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the splits (default 0 1 2)")
     add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: all cores)")
-    add(
-        "--max-rejected", type=float, default=0.001, help="share of unreadable images allowed (default 0.001)"
-    )
+    add("--max-rejected", type=float, default=0.001, help="share of unreadable images allowed (default 0.001)")
     add(
         "--test-fraction",
         type=float,

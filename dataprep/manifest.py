@@ -85,9 +85,7 @@ def _commit() -> str:
     if not (here / ".git").exists():  # an installed copy inside some other repository
         return ""
     try:
-        done = subprocess.run(
-            command, cwd=here, capture_output=True, text=True, timeout=10, env=dict(os.environ)
-        )
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, env=dict(os.environ))
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -30,9 +30,7 @@ class PartialFolder:
             ours = False
         if not ours:
             os.close(self._lock)
-            raise ValueError(
-                f"{self.path}: another run is making this data set; wait for it or use another --out"
-            )
+            raise ValueError(f"{self.path}: another run is making this data set; wait for it or use another --out")
         self._clear()
         return self
 

@@ -58,6 +58,4 @@ class Meter:
         elif now - self._last >= PLAIN_EVERY:
             self._last = now
             left = (self.total - self.done) / rate
-            print(
-                f"{self.what}: {self.done}/{self.total}, {rate:,.0f} images/s, {left:.0f} s left", flush=True
-            )
+            print(f"{self.what}: {self.done}/{self.total}, {rate:,.0f} images/s, {left:.0f} s left", flush=True)

@@ -37,9 +37,7 @@ def draw_per_class(labels: Positions, seed: int, *, num_classes: int, count: int
     groups = members(labels, num_classes)
     short = [c for c, group in enumerate(groups) if len(group) < count]
     if short:
-        raise ValueError(
-            f"class {short[0]} has {len(groups[short[0]])} labelled images, {count} are asked for"
-        )
+        raise ValueError(f"class {short[0]} has {len(groups[short[0]])} labelled images, {count} are asked for")
     return _join(_shuffled(group, seed, _PER_CLASS, c)[:count] for c, group in enumerate(groups))
 
 

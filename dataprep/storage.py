@@ -61,11 +61,7 @@ class Storage:
     def differences(self, manifest: dict[str, Any]) -> list[str]:
         """Options in which the data folder described by `manifest` was made otherwise."""
         there = {**manifest, **manifest["writer"]}
-        return [
-            f"{key} is {there[key]}, not {value}"
-            for key, value in asdict(self).items()
-            if there[key] != value
-        ]
+        return [f"{key} is {there[key]}, not {value}" for key, value in asdict(self).items() if there[key] != value]
 
 
 def needs_native_size(options: Options) -> bool:
@@ -80,9 +76,7 @@ def resolve(options: Options, native_size: int | None) -> Storage:
     """
     image, stored = _sizes(options, native_size or 0)
     if image > stored:
-        raise ValueError(
-            f"--image-size {image} is larger than --stored-size {stored}; store at least the crop"
-        )
+        raise ValueError(f"--image-size {image} is larger than --stored-size {stored}; store at least the crop")
     encoding = options.encoding
     if encoding == "auto":
         encoding = "raw" if stored <= SMALL else "jpg"

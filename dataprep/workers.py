@@ -71,8 +71,7 @@ class Workers:
                 yield result
         except BrokenProcessPool as error:
             raise WorkerDied(
-                "a worker process died (killed, or out of memory); nothing was kept, "
-                "try again with fewer --workers"
+                "a worker process died (killed, or out of memory); nothing was kept, try again with fewer --workers"
             ) from error
         finally:
             for future in waiting:

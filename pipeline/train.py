@@ -5,8 +5,13 @@ Starting in a run folder that holds a checkpoint goes on from it; a finished run
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+
+# The loader's threads share the cores with torch's. By default GNU OpenMP threads spin at every barrier, which costs
+# a factor of ten where there are more threads than free cores. Read once, when torch loads the library.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
 

@@ -64,9 +64,7 @@ def read_raw(beton: Path) -> tuple[np.ndarray, np.ndarray]:
     image = reader.metadata["f0"]
     height, width = int(image["height"][0]), int(image["width"][0])
     data = np.fromfile(beton, np.uint8)
-    stored = [
-        data[p : p + height * width * 3].reshape(height, width, 3) for p in image["data_ptr"].astype(int)
-    ]
+    stored = [data[p : p + height * width * 3].reshape(height, width, 3) for p in image["data_ptr"].astype(int)]
     assert (reader.metadata["f2"] == np.arange(len(stored))).all()
     return np.stack(stored), reader.metadata["f1"]
 

@@ -24,9 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(beton: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     decoders = {"image": [SimpleRGBImageDecoder()], "label": [IntDecoder()], "index": [IntDecoder()]}
-    loader = Loader(
-        str(beton), 100, num_workers=1, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=decoders
-    )
+    loader = Loader(str(beton), 100, num_workers=1, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=decoders)
     batches = [tuple(np.array(part) for part in batch) for batch in loader]
     images, labels, index = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return images, labels[:, 0], index[:, 0]

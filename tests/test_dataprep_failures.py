@@ -49,9 +49,7 @@ def test_bad_images_are_listed_and_left_out(tmp_path: Path) -> None:
     images = read_raw(tmp_path / "folder/train.beton")[0]
     good = {pixels(p).tobytes() for p in tree_paths() if p.startswith("train/") and p not in bad}
     assert {image.tobytes() for image in images} == good
-    assert make("folder", "--source", source, "--out", tmp_path) == 0, (
-        "rejects must not look like another source"
-    )
+    assert make("folder", "--source", source, "--out", tmp_path) == 0, "rejects must not look like another source"
 
 
 def test_too_many_bad_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,9 +103,7 @@ def test_wrong_options(
         ([], "no training images"),
     ],
 )
-def test_unusable_layouts(
-    paths: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unusable_layouts(paths: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = put_tree(tmp_path / "source", paths)
     source.mkdir(exist_ok=True)
     assert make("folder", "--source", source, "--out", tmp_path / "data") == 2

@@ -96,11 +96,7 @@ def test_only_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "15 of 60 images are held out" in capsys.readouterr().out
     counts = read_manifest(tmp_path / "folder")["counts"]
     assert counts["test_per_class"] == [5, 5, 5] and counts["train_per_class"] == [15, 15, 15]
-    known = {
-        image.tobytes()
-        for part in ("train", "test")
-        for image in read_raw(tmp_path / f"folder/{part}.beton")[0]
-    }
+    known = {image.tobytes() for part in ("train", "test") for image in read_raw(tmp_path / f"folder/{part}.beton")[0]}
     assert len(known) == 60
     assert make("folder", "--source", source, "--out", tmp_path, "--test-fraction", 0.5) == 2
 
