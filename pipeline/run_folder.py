@@ -11,6 +11,7 @@ import platform
 import socket
 import subprocess
 import sys
+import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +37,7 @@ class RunFolder:
         self.config = config
         self.metrics = self.path / "metrics.jsonl"
         self._lock = self.path / "lock.json"
-        self._beat = 0.0
+        self._released = threading.Event()
 
     @property
     def is_finished(self) -> bool:
@@ -60,19 +61,14 @@ class RunFolder:
     def open(self, environment: dict[str, Any]) -> None:
         """Takes the folder and writes what explains it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.heartbeat()
+        self._beat()
+        threading.Thread(target=self._keep_beating, daemon=True).start()
         write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config.to_dict(), sort_keys=False))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1))
 
-    def heartbeat(self) -> None:
-        """Says that this process is alive, at most every few seconds."""
-        if time.time() - self._beat > 5:
-            self._beat = time.time()
-            owner = {"host": socket.gethostname(), "pid": os.getpid(), "time": self._beat}
-            write_atomically(self._lock, json.dumps(owner))
-
     def release(self) -> None:
         """Gives the folder free."""
+        self._released.set()
         self._lock.unlink(missing_ok=True)
 
     def append(self, line: dict[str, Any]) -> None:
@@ -98,6 +94,15 @@ class RunFolder:
         write_atomically(self.path / "predictions.npz", buffer.getvalue())
         self.status("finished", result["step"])
         write_atomically(self.path / "result.json", json.dumps(result, indent=1))
+
+    def _beat(self) -> None:
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        write_atomically(self._lock, json.dumps(owner))
+
+    def _keep_beating(self) -> None:
+        """Says every while that this process is alive: another host cannot see its pid."""
+        while not self._released.wait(STALE_SECONDS / 4):
+            self._beat()
 
     def _live_owner(self) -> dict[str, Any] | None:
         try:

@@ -103,7 +103,6 @@ class RunLog:
     def _write(self, line: dict[str, Any], group: str) -> None:
         if self.main and self.board:
             self.folder.append(line)
-            self.folder.heartbeat()
             for name, value in line.items():
                 if name != "step":
                     self.board.add_scalar(f"{group}/{name}", value, line["step"])

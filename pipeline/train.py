@@ -28,8 +28,8 @@ from pipeline.step import learn, observe
 from pipeline.streams import VirtualShards
 
 
-def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> None:
-    """The whole run, from the newest checkpoint or from step 0 to result.json."""
+def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> Training:
+    """The whole run, from the newest checkpoint or from step 0 to result.json; returns its parts as they ended."""
     threads = choose_threads(config)
     torch.set_num_threads(threads)
     run = Training(config, dataset, ranks, threads)
@@ -74,6 +74,7 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             if last or step % config.checkpoint_every == 0:
                 log.save()
         log.finish()
+    return run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
