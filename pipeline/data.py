@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from queue import Empty
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import torch
 from ffcv.fields.decoders import SimpleRGBImageDecoder
@@ -85,8 +86,9 @@ class Images:
         disabled = {"label": None, "index": None}
         pipelines = {"image": [SimpleRGBImageDecoder(), Stage(make)], **disabled}
         torch_threads = torch.get_num_threads()
+        workers = min(threads, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # numba refuses more
         self.loader = Loader(
-            path, batch_size, threads, os_cache=True, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=pipelines
+            path, batch_size, workers, os_cache=True, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=pipelines
         )
         torch.set_num_threads(torch_threads)  # FFCV sets torch's too
         self.labels: Ints = self.loader.reader.metadata["f1"].astype(np.int64)

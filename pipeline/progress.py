@@ -14,7 +14,7 @@ class View:
         self.console = Console(quiet=not visible, highlight=False)
         self.name, self.steps, self.first_step = name, steps, first_step
         self.started = time.monotonic()
-        self.evaluated = ""
+        self.trained = self.evaluated = ""
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -42,16 +42,17 @@ class View:
     def training(self, line: dict[str, Any]) -> None:
         """A training line of metrics.jsonl."""
         rate, masked = line["images_per_second"], 100 * line["mask_rate"]
-        numbers = f"loss {line['loss']:.3f}  mask {masked:.0f}%  {rate:,.0f} images/s"
-        self.bar.update(self.task, completed=line["step"], numbers=numbers + self.evaluated)
+        self.trained = f"loss {line['loss']:.3f}  mask {masked:.0f}%  {rate:,.0f} images/s"
+        self.bar.update(self.task, completed=line["step"], numbers=self.trained + self.evaluated)
         if not self.console.is_terminal:
             done = max(1, line["step"] - self.first_step)
             left = (time.monotonic() - self.started) / done * (self.steps - line["step"])
-            self.say(f"{self.name}  step {line['step']}/{self.steps}  {numbers}  left {_clock(left)}")
+            self.say(f"{self.name}  step {line['step']}/{self.steps}  {self.trained}  left {_clock(left)}")
 
     def evaluation(self, line: dict[str, Any]) -> None:
         """An evaluation line of metrics.jsonl."""
         self.evaluated = f"  error {line['error']:.2f}%  ECE {line['ece']:.2f}%"
+        self.bar.update(self.task, completed=line["step"], numbers=self.trained + self.evaluated)
         if not self.console.is_terminal:
             self.say(f"{self.name}  step {line['step']}/{self.steps}{self.evaluated}")
 
