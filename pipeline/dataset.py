@@ -81,7 +81,7 @@ def open_beton(path: Path) -> Reader:
     if len(header) == 0 or header[0]["version"] != CURRENT_VERSION:
         raise ValueError(f"{path}: not a beton of FFCV version {CURRENT_VERSION}; make it again")
     table = int(header[0]["alloc_table_ptr"])
-    if not 0 < table <= size or (size - table) != int(header[0]["num_samples"]) * ALLOC_TABLE_TYPE.itemsize:
+    if size - table != int(header[0]["num_samples"]) * ALLOC_TABLE_TYPE.itemsize:
         raise ValueError(f"{path}: truncated or damaged ({size:,} bytes); make it again")
     reader = Reader(str(path))
     if reader.field_names != FIELDS:
