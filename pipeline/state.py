@@ -16,7 +16,7 @@ from pipeline.algorithms import ALGORITHMS
 from pipeline.config import Config
 from pipeline.data import Batch, EvalImages, TrainImages
 from pipeline.dataset import Dataset
-from pipeline.distributed import Ranks, local_world
+from pipeline.distributed import Ranks, all_reduce_mean, local_world
 from pipeline.mixing import CalibrateMix, Mixing, NoMixing
 from pipeline.optimization import build_ema, build_optimizer
 from pipeline.step import TERMS, Inputs, Numerics, to_device
@@ -76,7 +76,12 @@ class Training:
             yield to_device(batch, self.split, self.labels, self._rows(batch), self.ranks)
 
     def save(self, folder: Path) -> None:
-        """Writes the checkpoint of the current step. Collective."""
+        """Writes the checkpoint of the current step. Collective.
+
+        A checkpoint keeps one copy of what is not sharded, so the ranks' sums become their mean first, here and in the
+        run that goes on: both then log the same line.
+        """
+        self.progress.sums.copy_(all_reduce_mean(self.progress.sums))
         checkpoint.save(folder, self.progress.step, self._state(), self.ranks)
 
     def load(self, folder: Path) -> bool:
