@@ -120,7 +120,8 @@ def wait_for(condition: Any, seconds: float = 180) -> None:
 @pytest.mark.slow
 def test_killed_and_started_again_it_ends_the_same(data: Path, tmp_path: Path) -> None:
     """kill -9 of torchrun on two ranks, batch norm of the reference network, bf16 where the processor has it."""
-    more = ("mix=calibratemix", "warmup_steps=5", "steps=24", "log_every=3", "model.dead_preactivation=true")
+    # log_every=5: no checkpoint but that of step 20 is at a training line
+    more = ("mix=calibratemix", "warmup_steps=5", "steps=24", "log_every=5")
     on_ranks(2, run, arguments(data, tmp_path / "whole", *more))
     out = tmp_path / "killed"
     given = arguments(data, out, *more)
