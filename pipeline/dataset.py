@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.config import Config
 
 FIELDS = ["image", "label", "index"]
+NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "webvision")  # others are folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,10 @@ def open_beton(path: Path) -> Reader:
 
 
 def _remedy(config: Config) -> str:
-    return f"python dataprep/make_beton.py {config.dataset} --out {config.data}"
+    """The command that makes the folder: of a known set, or of the user's own images."""
+    known = config.dataset in NAMED_SETS
+    source = config.dataset if known else f"folder --name {config.dataset} --source PATH"
+    return f"python dataprep/make_beton.py {source} --out {config.data}"
 
 
 def _read_manifest(folder: Path, config: Config) -> dict[str, Any]:

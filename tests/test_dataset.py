@@ -31,7 +31,8 @@ def test_a_good_folder(data: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("dataset=digts", "make_beton.py digts"),
+        ("dataset=cifar10", "make_beton.py cifar10 --out"),
+        ("dataset=photos", "make_beton.py folder --name photos --source PATH"),
         ("labels=500", "class of only 126 labelled images"),
         ("labels=7", "--labels-per-class 7 --seeds 0"),
         ("seed=9", "no split 4-seed9"),

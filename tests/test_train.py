@@ -145,7 +145,7 @@ def test_killed_and_started_again_it_ends_the_same(data: Path, tmp_path: Path) -
     [
         (["stpes=3"], "stpes: unknown option; did you mean steps?"),
         (["algorithm=fixmach"], "did you mean fixmatch?"),
-        (["dataset=cifar11"], "make_beton.py cifar11"),
+        (["dataset=cifar10"], "make_beton.py cifar10"),
         (["labels=900"], "class of only 126 labelled images"),
         (["model.name=wrn-3"], "unknown model 'wrn-3'"),
         (["mix=calibratemix", "warmup_steps=12"], "would never mix"),
