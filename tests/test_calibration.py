@@ -300,3 +300,11 @@ def test_wilson_interval_of_published_cases() -> None:
     low, high = wilson_interval(right / total, total)
     np.testing.assert_allclose(low, [0.2553, 0.0624, 0, 0.0061], atol=5e-5)
     np.testing.assert_allclose(high, [0.3662, 0.1605, 0.1611, 0.1718], atol=5e-5)
+
+
+@pytest.mark.parametrize("key", ["ece", "ece15"])
+def test_ece_of_four_samples(key: str) -> None:
+    """FACTS section 5: confidences .95 .95 .65 .55, correct 1 0 1 1 -> 42.5% with 10 and 15 bins."""
+    confidence = np.array([0.95, 0.95, 0.65, 0.55])
+    logits = np.log(np.stack([confidence, 1 - confidence], axis=1))
+    assert metrics(logits, np.array([0, 1, 0, 0]))[key] == pytest.approx(42.5)
