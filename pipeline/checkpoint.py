@@ -17,9 +17,9 @@ from pipeline.distributed import Ranks, barrier, broadcast_object
 KEEP = 2
 
 
-def shard_rows(local: Tensor, ranks: Ranks) -> DTensor:
-    """This rank's equal part of the rows of a global tensor, without a copy."""
-    return DTensor.from_local(local, ranks.mesh, [Shard(0)], run_check=False)
+def shard_rows(local: dict[str, Tensor], ranks: Ranks) -> dict[str, DTensor]:
+    """This rank's equal part of the rows of each global tensor, without a copy."""
+    return {k: DTensor.from_local(part, ranks.mesh, [Shard(0)], run_check=False) for k, part in local.items()}
 
 
 def save(folder: Path, step: int, state: dict[str, Any], ranks: Ranks) -> None:

@@ -58,6 +58,7 @@ class UnlabelledConfig:
     include_labelled: bool = option(True, "the unlabelled stream holds the labelled images too")
     weight: float = option(1.0, "of the unlabelled loss (lambda_u)", least=0)
     threshold: float = option(0.95, "confidence from which a pseudo-label counts (tau)", least=0)
+    threshold_warmup: bool = option(True, "flexmatch: thresholds stay low while most samples are unused")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -112,14 +112,17 @@ def reduce_scatter(rows: Tensor) -> Tensor:
     return mine
 
 
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """The sum over ranks, as a new tensor of the same shape."""
+    total = values.clone()
+    if dist.get_world_size() > 1:
+        dist.all_reduce(total)
+    return total
+
+
 def all_reduce_mean(values: Tensor) -> Tensor:
     """The mean over ranks, as a new tensor of the same shape."""
-    world = dist.get_world_size()
-    if world == 1:
-        return values.clone()
-    total = values.clone()
-    dist.all_reduce(total)
-    return total / world
+    return all_reduce_sum(values) / dist.get_world_size()
 
 
 def average_buffers(model: nn.Module) -> None:

@@ -4,6 +4,7 @@ CalibrateMix (Algorithm 1): easy labelled images with hard, dissimilar pseudo-la
 easy. Decided on the global batch, so it does not depend on the number of ranks.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipeline.distributed import Ranks, gather_columns, reduce_scatter
 from pipeline.losses import mixed_targets
 from pipeline.margins import ApmTable, AumTable, all_margins, label_margins
 from pipeline.pairing import Pairs, calibratemix_pairs
-from pipeline.pseudo_labels import PseudoLabels
+from pipeline.pseudo_labels import Problem, PseudoLabels, State
 from pipeline.randomness import LAMBDA, PARTNER, uniforms
 from pipeline.step import Inputs, Mixed, Numerics, Observed
 
@@ -31,13 +32,16 @@ class Mixing(Protocol):
     def mix(self, inputs: Inputs, seen: Observed, pseudo: PseudoLabels) -> Mixed | None:
         """This rank's mixed images, or None."""
 
-    def state(self) -> dict[str, dict[str, Tensor]]:
-        """Tensors to save: "replicated" alike on all ranks, "sharded" this rank's part by rows."""
+    def state(self) -> State:
+        """Tensors to save, by reference."""
         ...
 
 
 class NoMixing:
     """The base algorithm alone."""
+
+    def __init__(self, problem: Problem, labels: Tensor, repeats: int, numerics: Numerics, ranks: Ranks) -> None:
+        """Needs nothing."""
 
     def track(self, inputs: Inputs, seen: Observed) -> None:
         """Nothing to remember."""
@@ -46,28 +50,19 @@ class NoMixing:
         """Nothing to mix."""
         return None
 
-    def state(self) -> dict[str, dict[str, Tensor]]:
+    def state(self) -> State:
         """Nothing to save."""
         return {"replicated": {}, "sharded": {}}
 
 
 class CalibrateMix:
-    """``labels``: of the split, int64 on the device. ``num_rows``: APM rows of this rank."""
+    """``labels``: of the split, int64 on the device. ``repeats``: as ApmTable."""
 
-    def __init__(
-        self,
-        config: Config,
-        labels: Tensor,
-        num_rows: int,
-        num_classes: int,
-        repeats: int,
-        numerics: Numerics,
-        ranks: Ranks,
-    ) -> None:
-        self.config, self.labels, self.numerics, self.ranks = config, labels, numerics, ranks
-        self.num_classes = num_classes
+    def __init__(self, problem: Problem, labels: Tensor, repeats: int, numerics: Numerics, ranks: Ranks) -> None:
+        self.config, self.labels, self.numerics, self.ranks = problem.config, labels, numerics, ranks
+        self.num_classes = problem.num_classes
         self.aum = AumTable(len(labels), labels.device)
-        self.apm = ApmTable(num_rows, num_classes, repeats, numerics.dtype, labels.device)
+        self.apm = ApmTable(problem.num_rows, problem.num_classes, repeats, problem.dtype, problem.device)
 
     @torch.no_grad()
     def track(self, inputs: Inputs, seen: Observed) -> None:
@@ -94,7 +89,7 @@ class CalibrateMix:
         pool_labels = torch.cat([self.labels[inputs.global_slots], guess])
         return mix_pairs(inputs, pairs, pool_labels, self.num_classes, self.numerics, self.ranks)
 
-    def state(self) -> dict[str, dict[str, Tensor]]:
+    def state(self) -> State:
         """AUM is the same on every rank, APM is sharded."""
         return {"replicated": self.aum.state(), "sharded": self.apm.state()}
 
@@ -148,3 +143,9 @@ def fetch_members(inputs: Inputs, members: Tensor, ranks: Ranks) -> Tensor:
     local = torch.where(labelled, members % num_labelled, num_labelled + place % num_unlabelled)
     pool = torch.cat([inputs.views.labelled, inputs.views.weak])
     return reduce_scatter(pool[local] * (owner == ranks.rank).to(torch.uint8).reshape(-1, 1, 1, 1))
+
+
+MIXINGS: dict[str, Callable[[Problem, Tensor, int, Numerics, Ranks], Mixing]] = {
+    "none": NoMixing,
+    "calibratemix": CalibrateMix,
+}

@@ -17,8 +17,9 @@ from pipeline.config import Config
 from pipeline.data import Batch, EvalImages, TrainImages
 from pipeline.dataset import Dataset
 from pipeline.distributed import Ranks, all_reduce_mean, local_world
-from pipeline.mixing import CalibrateMix, Mixing, NoMixing
+from pipeline.mixing import MIXINGS
 from pipeline.optimization import build_ema, build_optimizer
+from pipeline.pseudo_labels import Problem
 from pipeline.step import TERMS, Inputs, Numerics, to_device
 from pipeline.streams import Order, VirtualShards
 
@@ -57,12 +58,20 @@ class Training:
         self.ddp = self._wrap(self.model, dataset.image_size)
         self.ema = build_ema(self.model, config.ema)
         self.optimizer = build_optimizer(self.model, config.optimizer)
-        self.algorithm = ALGORITHMS[config.algorithm](config)
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         batches = config.batch.labelled, config.unlabelled_batch
         self.shards = VirtualShards.of(dataset.num_train, *batches)
         order = build_order(config, dataset, self.shards, ranks)
-        self.mixing = self._mixing(order.repeats, len(dataset.classes))
+        problem = Problem(
+            config,
+            len(dataset.classes),
+            self.shards.rows * self.shards.count // ranks.world,
+            dataset.num_train - (0 if config.unlabelled.include_labelled else len(dataset.split)),
+            self.numerics.dtype,
+            ranks.device,
+        )
+        self.algorithm = ALGORITHMS[config.algorithm](problem)
+        self.mixing = MIXINGS[config.mix](problem, self.labels, order.repeats, self.numerics, ranks)
         place = ranks.rank, ranks.world
         self.train_images = TrainImages(
             dataset, order, batches, *place, config.seed, config.augment.operations, threads
@@ -101,14 +110,14 @@ class Training:
             for name, p in self.model.named_parameters()
             if p.requires_grad
         }
-        kept = self.mixing.state()
+        kept = {"algorithm": self.algorithm.state(), "mixing": self.mixing.state()}
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "momentum": momentum,
             "scaler": self.numerics.scaler.state_dict(),
-            "replicated": kept["replicated"],
-            "sharded": {k: checkpoint.shard_rows(v, self.ranks) for k, v in kept["sharded"].items()},
+            **{f"{name}_replicated": state["replicated"] for name, state in kept.items()},
+            **{f"{name}_sharded": checkpoint.shard_rows(state["sharded"], self.ranks) for name, state in kept.items()},
             "sums": self.progress.sums,
             "progress": {
                 "step": self.progress.step,
@@ -142,12 +151,6 @@ class Training:
             buffer.copy_(saved)
         model.zero_grad()
         return ddp
-
-    def _mixing(self, repeats: int, num_classes: int) -> Mixing:
-        if self.config.mix == "none":
-            return NoMixing()
-        rows = self.shards.rows * self.shards.count // self.ranks.world
-        return CalibrateMix(self.config, self.labels, rows, num_classes, repeats, self.numerics, self.ranks)
 
     def _rows(self, batch: Batch) -> Any:
         return self.shards.row_of(batch.unlabelled_index, self.ranks.rank, self.ranks.world)

@@ -47,7 +47,7 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
 
             # observe: pseudo-labels and margins from the weak views, no gradient
             seen = observe(model, inputs, run.numerics)
-            pseudo = run.algorithm.pseudo_label(seen.unlabelled_logits)
+            pseudo = run.algorithm.pseudo_label(seen.unlabelled_logits, inputs.rows)
             run.mixing.track(inputs, seen)
 
             # pair: easy with hard, after the warm-up

@@ -18,7 +18,7 @@ def rows(ranks: Ranks, num: int = 12) -> torch.Tensor:
 def state(ranks: Ranks, table: torch.Tensor, weight: float, step: int) -> dict[str, Any]:
     return {
         "model": {"w": torch.full((2,), weight)},
-        "sharded": {"t": checkpoint.shard_rows(table, ranks)},
+        "sharded": checkpoint.shard_rows({"t": table}, ranks),
         "progress": {"step": step, "best": {"error": step / 7}},
         "empty": {},
     }

@@ -5,13 +5,18 @@ import math
 import torch
 
 from pipeline import config
-from pipeline.algorithms import ALGORITHMS
+from pipeline.algorithms.fixmatch import FixMatch
+from pipeline.pseudo_labels import Problem
+
+
+def fixmatch(threshold: float) -> FixMatch:
+    settings = config.load(None, ["dataset=x", f"unlabelled.threshold={threshold}"])
+    return FixMatch(Problem(settings, 4, 1, 1, torch.float32, torch.device("cpu")))
 
 
 def test_targets_equal_the_formula() -> None:
-    algorithm = ALGORITHMS["fixmatch"](config.load(None, ["dataset=x", "unlabelled.threshold=0.6"]))
     logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 2
-    got = algorithm.pseudo_label(logits)
+    got = fixmatch(0.6).pseudo_label(logits, torch.arange(50))
     for row, label, weight in zip(logits.tolist(), got.label.tolist(), got.weight.tolist(), strict=True):
         shares = [math.exp(z) / sum(math.exp(other) for other in row) for z in row]
         assert label == shares.index(max(shares))
@@ -20,5 +25,4 @@ def test_targets_equal_the_formula() -> None:
 
 
 def test_the_threshold_itself_counts() -> None:
-    algorithm = ALGORITHMS["fixmatch"](config.load(None, ["dataset=x", "unlabelled.threshold=0.5"]))
-    assert algorithm.pseudo_label(torch.zeros(1, 2)).weight.tolist() == [1.0]
+    assert fixmatch(0.25).pseudo_label(torch.zeros(1, 4), torch.arange(1)).weight.tolist() == [1.0]

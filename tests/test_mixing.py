@@ -13,7 +13,7 @@ from pipeline.dataset import Dataset
 from pipeline.distributed import Ranks
 from pipeline.mixing import CalibrateMix, fetch_members, mix_pairs, pair_draws
 from pipeline.pairing import Pairs
-from pipeline.pseudo_labels import PseudoLabels
+from pipeline.pseudo_labels import Problem, PseudoLabels
 from pipeline.step import Inputs, Mixed, Numerics, Observed
 from tests.ranks import alone, on_ranks
 
@@ -51,7 +51,9 @@ def calibratemix(ranks: Ranks, *sets: str) -> Mixed:
     settings = config.load(
         None, ["dataset=x", "mixing.k_percent=30", f"batch.labelled={LABELLED}", "batch.ratio=3", *sets]
     )
-    mixing = CalibrateMix(settings, SPLIT_LABELS, UNLABELLED // ranks.world, CLASSES, 2, numerics(ranks), ranks)
+    rows = UNLABELLED // ranks.world
+    problem = Problem(settings, CLASSES, rows, UNLABELLED, torch.float64, ranks.device)
+    mixing = CalibrateMix(problem, SPLIT_LABELS, 2, numerics(ranks), ranks)
     made, seen, pseudo = inputs(ranks)
     for _ in range(2):
         mixing.track(made, seen)

@@ -4,23 +4,22 @@ Sohn et al. 2020, "FixMatch: Simplifying Semi-Supervised Learning with Consisten
 p = softmax(weak logits), pseudo-label = argmax p, weight = [max p >= tau].
 """
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from pipeline.pseudo_labels import PseudoLabels
-
-if TYPE_CHECKING:
-    from pipeline.config import Config
+from pipeline.pseudo_labels import Problem, PseudoLabels, State
 
 
 class FixMatch:
     """Fixed threshold on the confidence of the weak view. Keeps no state."""
 
-    def __init__(self, config: "Config") -> None:
-        self.threshold = config.unlabelled.threshold
+    def __init__(self, problem: Problem) -> None:
+        self.threshold = problem.config.unlabelled.threshold
 
-    def pseudo_label(self, logits: Tensor) -> PseudoLabels:
+    def pseudo_label(self, logits: Tensor, rows: Tensor) -> PseudoLabels:
         """``logits`` [B, C] of the weak unlabelled views -> labels and weights [B]."""
         confidence, label = logits.softmax(dim=1).max(dim=1)
         return PseudoLabels(label, (confidence >= self.threshold).to(logits.dtype))
+
+    def state(self) -> State:
+        """Nothing to save."""
+        return {"replicated": {}, "sharded": {}}
