@@ -1,10 +1,14 @@
 """Shared data: the embedded digits as a real data folder, made once."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from dataprep import make_beton
+
+# A shell gives its background jobs an ignored SIGINT, and then Ctrl-C cannot be tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
