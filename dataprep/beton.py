@@ -1,20 +1,25 @@
-"""Writes FFCV's file format, version 2, one sample after the other.
+"""Writes FFCV's file format, version 2, from front to end.
 
-FFCV's own DatasetWriter waits for ever when a worker dies or an image is damaged, and needs every worker to
-hold a handle on the file. Here one process writes, in order, what others encoded. The layout is
+FFCV's own DatasetWriter fixes the number of samples before it decodes the first, and waits for ever when a worker
+dies or an image is damaged. Here every image is encoded already, so all positions are known before the first
+byte and the file is written, and hashed, in one go. The layout is
 
     header | field descriptions | metadata of each sample | pages of image data | allocation table
 
 Field descriptions come from FFCV's own classes, so its Reader and Loader can't disagree with us.
 """
 
+import hashlib
 import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from ffcv.fields import IntField, RGBImageField
+from ffcv.fields.base import Field
 from ffcv.fields.rgb_image import IMAGE_MODES
 from ffcv.reader import Reader
 from ffcv.types import (
@@ -28,6 +33,7 @@ from ffcv.types import (
 from numpy.typing import NDArray
 
 PAGE_SIZE = 8 << 20
+Positions = NDArray[np.int64]
 
 
 def page_size_for(largest: int) -> int:
@@ -35,92 +41,130 @@ def page_size_for(largest: int) -> int:
     return max(PAGE_SIZE, 1 << (largest - 1).bit_length())
 
 
-class BetonWriter:
-    """A beton of square images with fields image, label, index (= position), for use in a `with` block.
+@dataclass(frozen=True)
+class Samples:
+    """What goes into a beton of square images. sizes: bytes of each, int64 [N]. labels: int64 [N].
 
-    capacity: the most samples that may follow; space for their metadata is kept, the header counts the
-    samples really written. encoding: 'raw' or 'jpg'. Without a clean end of the block the file is no beton.
+    side: pixels. encoding: 'raw' or 'jpg'.
     """
 
-    def __init__(self, path: Path, capacity: int, size: int, encoding: str) -> None:
-        self._fields = {"image": RGBImageField(), "label": IntField(), "index": IntField()}
-        self._metadata = np.zeros(capacity, get_metadata_type(list(self._fields.values())))
-        self._metadata["f0"]["mode"] = IMAGE_MODES[encoding]
-        self._metadata["f0"]["width"] = self._metadata["f0"]["height"] = size
-        self._allocations = np.zeros(capacity, ALLOC_TABLE_TYPE)
-        self.page_size = page_size_for(3 * size * size)
-        self.num_samples = 0
-        before = HeaderType.itemsize + len(self._fields) * FieldDescType.itemsize + self._metadata.nbytes
-        self._position = self._page_after(before)  # FFCV finds a page by shifting the absolute address
-        self._file = path.open("wb", buffering=1 << 20)
-        self._file.seek(self._position)
-
-    def __enter__(self) -> "BetonWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self._finish()
-        finally:
-            self._file.close()
-
-    def append(self, data: bytes | memoryview, label: int) -> None:
-        """Add one encoded image. Raises OSError when the disk is full."""
-        page_end = self._page_after(self._position + 1)
-        if self._position + len(data) > page_end:
-            self._position = page_end
-            self._file.seek(page_end)
-        self._file.write(data)
-        i = self.num_samples
-        self._metadata["f0"]["data_ptr"][i] = self._position
-        self._metadata["f1"][i] = label
-        self._metadata["f2"][i] = i
-        self._allocations[i] = (i, self._position, len(data))
-        self._position += len(data)
-        self.num_samples += 1
+    sizes: Positions
+    labels: Positions
+    side: int
+    encoding: str
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """Labels written so far, int64 [num_samples]."""
-        return self._metadata["f1"][: self.num_samples].copy()
-
-    def _page_after(self, position: int) -> int:
-        return -(-position // self.page_size) * self.page_size
-
-    def _finish(self) -> None:
-        table = self._page_after(self._position)  # the last page is filled up, as FFCV does
-        self._file.seek(table)
-        self._file.write(self._allocations[: self.num_samples].tobytes())
-        self._file.seek(0)
-        self._file.write(self._header(table).tobytes())
-        self._file.write(self._descriptions().tobytes())
-        self._file.write(self._metadata.tobytes())
-        self._file.flush()
-        os.fsync(self._file.fileno())  # before the rename that makes it count
-
-    def _header(self, table: int) -> NDArray[Any]:
-        header = np.zeros(1, HeaderType)
-        header["version"] = CURRENT_VERSION
-        header["num_fields"] = len(self._fields)
-        header["page_size"] = self.page_size
-        header["num_samples"] = self.num_samples
-        header["alloc_table_ptr"] = table
-        return header
-
-    def _descriptions(self) -> NDArray[Any]:
-        type_ids = {handler: type_id for type_id, handler in TYPE_ID_HANDLER.items()}
-        descriptions = np.zeros(len(self._fields), FieldDescType)
-        for row, (name, field) in zip(descriptions, self._fields.items(), strict=True):
-            row["type_id"] = type_ids[type(field)]
-            row["name"][: len(name)] = np.frombuffer(name.encode("ascii"), np.uint8)
-            row["arguments"][:] = field.to_binary()[0]
-        return descriptions
+    def page_size(self) -> int:
+        return page_size_for(max(3 * self.side**2, int(self.sizes.max())))
 
 
-def read_labels(path: Path) -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class _Layout:
+    """Where everything stands, in bytes from the start: samples [N], the table; first sample of each page."""
+
+    positions: Positions
+    table: int
+    firsts: list[int]
+
+
+class _Hashed:
+    """A file that hashes what is written and can fill up to a position with zeros."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._position = file, 0
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._file.write(data)
+        self.digest.update(data)
+        self._position += len(data)
+
+    def fill(self, position: int) -> None:
+        while self._position < position:
+            self.write(bytes(min(position - self._position, PAGE_SIZE)))
+
+
+def write_beton(
+    path: Path,
+    samples: Samples,
+    read: Callable[[int], Iterable[memoryview]],
+    done: Callable[[int], None] = lambda count: None,
+) -> dict[str, Any]:
+    """Write a beton with fields image, label, index (= position); returns its {"bytes", "sha256"}.
+
+    read(n) gives the next n bytes of image data, in pieces; done(n) is told of each n samples written.
+    Raises OSError when the disk is full.
+    """
+    fields = {"image": RGBImageField(), "label": IntField(), "index": IntField()}
+    metadata = _metadata(samples, list(fields.values()))
+    layout = _arrange(samples, HeaderType.itemsize + len(fields) * FieldDescType.itemsize + metadata.nbytes)
+    metadata["f0"]["data_ptr"] = layout.positions
+    with path.open("wb") as file:
+        out = _Hashed(file)
+        out.write(_header(samples, len(fields), layout).tobytes())
+        out.write(_descriptions(fields).tobytes())
+        out.write(metadata.tobytes())
+        for first, last in pairwise([*layout.firsts, len(samples.sizes)]):
+            out.fill(int(layout.positions[first]))
+            for piece in read(int(samples.sizes[first:last].sum())):
+                out.write(piece)
+            done(last - first)
+        out.fill(layout.table)
+        out.write(_allocations(samples, layout).tobytes())
+        file.flush()
+        os.fsync(file.fileno())  # before the rename that makes it count
+    return {"bytes": path.stat().st_size, "sha256": out.digest.hexdigest()}
+
+
+def _arrange(samples: Samples, before: int) -> _Layout:
+    """Fill page after page, in order; FFCV finds a page by shifting the absolute address."""
+    page, sizes = samples.page_size, samples.sizes
+    ends = np.cumsum(sizes)
+    positions, firsts, start, first = np.empty_like(sizes), [], -(-before // page) * page, 0
+    while first < len(sizes):
+        offset = int(ends[first] - sizes[first])
+        last = int(np.searchsorted(ends, offset + page, side="right"))
+        positions[first:last] = start + ends[first:last] - sizes[first:last] - offset
+        firsts.append(first)
+        first, start = last, start + page
+    return _Layout(positions, start, firsts)  # the last page is filled up, as FFCV does
+
+
+def _metadata(samples: Samples, fields: list[Field]) -> NDArray[Any]:
+    metadata = np.zeros(len(samples.sizes), get_metadata_type(fields))
+    metadata["f0"]["mode"] = IMAGE_MODES[samples.encoding]
+    metadata["f0"]["width"] = metadata["f0"]["height"] = samples.side
+    metadata["f1"], metadata["f2"] = samples.labels, np.arange(len(metadata))
+    return metadata
+
+
+def _allocations(samples: Samples, layout: _Layout) -> NDArray[Any]:
+    table = np.zeros(len(samples.sizes), ALLOC_TABLE_TYPE)
+    table["sample_id"], table["ptr"], table["size"] = np.arange(len(table)), layout.positions, samples.sizes
+    return table
+
+
+def _header(samples: Samples, num_fields: int, layout: _Layout) -> NDArray[Any]:
+    header = np.zeros(1, HeaderType)
+    header["version"] = CURRENT_VERSION
+    header["num_fields"] = num_fields
+    header["page_size"] = samples.page_size
+    header["num_samples"] = len(samples.sizes)
+    header["alloc_table_ptr"] = layout.table
+    return header
+
+
+def _descriptions(fields: dict[str, Field]) -> NDArray[Any]:
+    type_ids = {handler: type_id for type_id, handler in TYPE_ID_HANDLER.items()}
+    descriptions = np.zeros(len(fields), FieldDescType)
+    for row, (name, field) in zip(descriptions, fields.items(), strict=True):
+        row["type_id"] = type_ids[type(field)]
+        row["name"][: len(name)] = np.frombuffer(name.encode("ascii"), np.uint8)
+        row["arguments"][:] = field.to_binary()[0]
+    return descriptions
+
+
+def read_labels(path: Path) -> Positions:
     """Labels of a beton, int64 [N], from its metadata alone."""
     reader = Reader(str(path))
     return reader.metadata[f"f{reader.field_names.index('label')}"].astype(np.int64)

@@ -11,11 +11,19 @@ from dataprep.sources import Entry, Reader
 
 @dataclass(frozen=True)
 class Request:
-    """What a data set is asked for: where it lies, a folder for temporaries, the share to hold out."""
+    """What a data set is asked for.
+
+    source: where it lies. work: a folder for temporaries. test_fraction: the share to hold out.
+    download: missing files may be fetched into `source`. classes: only that many, the first (None: all).
+    extra: with the images that a set offers beyond its training split.
+    """
 
     source: Path | None
     work: Path
     test_fraction: float
+    download: bool = False
+    classes: int | None = None
+    extra: bool = True
 
 
 @dataclass
@@ -33,6 +41,14 @@ class Listing:
     own_test: bool
     native_size: int | None = None
     notes: list[str] = field(default_factory=list)
+
+
+def compare_count(what: str, found: int, official: int) -> list[str]:
+    """A note when `found` differs from the published number: a subset is fine, but nobody should miss it."""
+    if found == official:
+        return []
+    word = "fewer" if found < official else "more"
+    return [f"{what}: {found:,}, {abs(official - found):,} {word} than the official {official:,}"]
 
 
 def keyed_hash(path: str, key: bytes) -> bytes:

@@ -13,6 +13,8 @@ from dataprep.catalog import DATASETS
 from dataprep.storage import Options
 from dataprep.workers import WorkerDied
 
+KEPT = "finished parts are kept, the same command goes on from them"
+
 
 class _Parser(argparse.ArgumentParser):
     """Says one line about a mistake, not the whole usage."""
@@ -49,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         default=0.1,
         help="share held out when there is no test folder (default 0.1)",
     )
+    add("--classes", type=int, help="webvision: the first so many alone, 50 for the mini set (default: all)")
+    add("--no-extra", dest="extra", action="store_false", help="svhn: without the extra training images")
     add("--image-size", type=int, help="side the network sees, in pixels (default: of the images, or 224)")
     add("--stored-size", type=int, help="side stored, in pixels (default: the image size, or 256 for 224)")
     add(
@@ -58,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         help="auto: raw up to 96 pixels, else jpg",
     )
     add("--jpeg-quality", type=int, default=90, help="1 to 100 (default 90)")
+    add(
+        "--resize",
+        choices=["squash", "crop"],
+        default="squash",
+        help="training images: squash to a square, or shorter side and centre crop (default squash)",
+    )
+    add("--verify", action="store_true", help="check the finished DATA/NAME against its manifest, write nothing")
     add(
         "--flip",
         action=argparse.BooleanOptionalAction,
@@ -76,6 +87,7 @@ def _options(arguments: list[str] | None) -> Options:
     args["seeds"] = tuple(dict.fromkeys(args["seeds"]))
     if args["labels_per_class"]:
         args["labels_per_class"] = tuple(dict.fromkeys(args["labels_per_class"]))
+    args["download"] = data_set.download and args["source"] is None
     if data_set.needs_source:
         args["source"] = args["source"] or args["out"] / "raw" / args["name"]
     options = Options(**args)
@@ -88,7 +100,7 @@ def _check(options: Options, needs_source: bool) -> None:
     rules = [
         (needs_source or source is None, f"--source: {options.dataset} comes with a library and takes none"),
         (
-            source is None or source.exists(),
+            source is None or source.exists() or options.download or options.verify,
             f"--source {source} does not exist; name a directory or a tar file",
         ),
         (_plain_name(options.name), f"--name {options.name!r}: use a plain folder name other than 'raw'"),
@@ -103,6 +115,9 @@ def _check(options: Options, needs_source: bool) -> None:
             "--image-size, --stored-size: from 8 to 8192 pixels",
         ),
         (1 <= options.jpeg_quality <= 100, "--jpeg-quality: from 1 to 100"),
+        (options.classes is None or options.dataset == "webvision", "--classes: an option of webvision only"),
+        (options.classes is None or options.classes >= 2, "--classes: at least 2"),
+        (options.extra or options.dataset == "svhn", "--no-extra: an option of svhn only"),
     ]
     for fine, message in rules:
         if not fine:
@@ -118,22 +133,27 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0 made, 1 the machine failed us, 2 the user's mistake, 130 interrupted."""
+    """Returns the exit code: 0 made or verified, 1 the machine failed us, 2 the user's mistake, 130 interrupted."""
     try:
         options = _options(arguments)
-        from dataprep.build import build  # workers import this file too and need none of it
+        if options.verify:
+            from dataprep.verify import verify
 
-        print(build(options))
+            print(verify(options.out / options.name, options.workers))
+        else:
+            from dataprep.build import build  # workers import this file too and need none of it
+
+            print(build(options))
     except ValueError as error:
         print(f"make_beton.py: error: {error}", file=sys.stderr)
         return 2
     except (OSError, WorkerDied) as error:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        remedy = "; nothing was kept, make room or give another --out" if full else ""
-        print(f"make_beton.py: error: {error}{remedy}", file=sys.stderr)
+        text = f"{options.out}: the disk is full; {KEPT} when there is room, or give another --out" if full else error
+        print(f"make_beton.py: error: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("make_beton.py: interrupted, nothing was kept", file=sys.stderr)
+        print(f"make_beton.py: interrupted; {KEPT}", file=sys.stderr)
         return 130
     return 0
 

@@ -3,13 +3,16 @@
 import fcntl
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 
 class PartialFolder:
-    """`OUT/.NAME.partial`, empty, ours alone; gone at the end of the `with` block unless committed.
+    """`OUT/.NAME.partial`, ours alone for a `with` block: `result` grows there and `commit` gives it its name.
 
+    work: temporaries of this run. parts: finished parts; they outlive an error, so that the next run
+    goes on from them, and the folder with them; without any it goes at the end of the block.
     It is locked, not merely present: what a killed run left is taken over, a living one is respected.
     Raises ValueError when another process is at work on the same data set.
     """
@@ -17,8 +20,8 @@ class PartialFolder:
     def __init__(self, out: Path, name: str) -> None:
         self.final = out / name
         self.path = out / f".{name}.partial"
+        self.work, self.parts, self.result = (self.path / part for part in ("work", "parts", "result"))
         self._lock = -1
-        self._committed = False
 
     def __enter__(self) -> "PartialFolder":
         self.path.mkdir(parents=True, exist_ok=True)
@@ -31,27 +34,31 @@ class PartialFolder:
         if not ours:
             os.close(self._lock)
             raise ValueError(f"{self.path}: another run is making this data set; wait for it or use another --out")
-        self._clear()
+        _remove(child for child in self.path.iterdir() if child != self.parts)
+        for folder in (self.work, self.parts, self.result):
+            folder.mkdir(exist_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._committed:
-            shutil.rmtree(self.path, ignore_errors=True)
+        if self.parts.is_dir():
+            _remove(self.parts.glob("*.tmp"))
+        keep = not self.final.exists() and self.parts.is_dir() and any(self.parts.iterdir())
+        _remove([self.work, self.result] if keep else [self.path])
         os.close(self._lock)
 
     def commit(self) -> None:
-        """Rename to the final name. Raises OSError when something has taken that name meanwhile."""
-        self.path.rename(self.final)
-        self._committed = True
+        """Rename the result to the final name. Raises OSError when something has taken that name meanwhile."""
+        self.result.rename(self.final)
 
-    def _clear(self) -> None:
-        for child in self.path.iterdir():
-            if child.is_dir():
-                shutil.rmtree(child)
-            else:
-                child.unlink()
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def check_space(folder: Path, needed: int) -> None:

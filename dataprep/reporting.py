@@ -17,10 +17,10 @@ def note(text: str) -> None:
 
 
 class Meter:
-    """Counts images towards `total`, for use in a `with` block."""
+    """Counts images towards `total`, for use in a `with` block. before: how many an earlier run has done."""
 
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total, self.done = what, total, 0
+    def __init__(self, what: str, total: int, before: int = 0) -> None:
+        self.what, self.total, self.done, self._before = what, total, before, before
         self._start = self._last = time.monotonic()
         self._bar: Progress | None = None
         if sys.stdout.isatty():
@@ -31,7 +31,7 @@ class Meter:
                 TextColumn("{task.fields[rate]}"),
             )
             self._bar = Progress(*columns, TimeRemainingColumn(), console=Console())
-            self._task = self._bar.add_task(what, total=total, rate="")
+            self._task = self._bar.add_task(what, total=total, completed=before, rate="")
 
     def __enter__(self) -> "Meter":
         if self._bar:
@@ -47,7 +47,7 @@ class Meter:
     @property
     def rate(self) -> float:
         """Images a second since the start."""
-        return self.done / max(time.monotonic() - self._start, 1e-9)
+        return (self.done - self._before) / max(time.monotonic() - self._start, 1e-9)
 
     def add(self, count: int) -> None:
         """Report `count` more images done."""
@@ -57,5 +57,5 @@ class Meter:
             self._bar.update(self._task, completed=self.done, rate=f"{rate:,.0f} images/s")
         elif now - self._last >= PLAIN_EVERY:
             self._last = now
-            left = (self.total - self.done) / rate
-            print(f"{self.what}: {self.done}/{self.total}, {rate:,.0f} images/s, {left:.0f} s left", flush=True)
+            left = f"{(self.total - self.done) / rate:.0f} s left" if rate else "no time known yet"
+            print(f"{self.what}: {self.done}/{self.total}, {rate:,.0f} images/s, {left}", flush=True)

@@ -10,10 +10,12 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 
@@ -22,12 +24,14 @@ class Entry(NamedTuple):
 
     path: relative, '/'-separated, unique; it alone decides order and split. label: class number or -1.
     size: bytes in the source. offset: byte in a tar, row of an array, unused for loose files.
+    source: which reader of a ReaderSet it belongs to.
     """
 
     path: str
     label: int
     size: int
     offset: int
+    source: int = 0
 
 
 class Reader(Protocol):
@@ -44,6 +48,16 @@ class FileReader:
 
     def open(self, entry: Entry) -> Image.Image:
         return Image.open(self.root + entry.path)
+
+
+@dataclass(frozen=True)
+class FlatReader:
+    """Loose files that all lie directly in `root`, whatever folders their paths name."""
+
+    root: str
+
+    def open(self, entry: Entry) -> Image.Image:
+        return Image.open(self.root + entry.path.rpartition("/")[2])
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,34 @@ class ArrayReader:
     file: str
 
     def open(self, entry: Entry) -> Image.Image:
-        return Image.fromarray(np.load(self.file, mmap_mode="r")[entry.offset])
+        return Image.fromarray(_mapped(self.file)[entry.offset])
+
+
+@lru_cache(maxsize=8)
+def _mapped(file: str) -> NDArray[np.uint8]:
+    # Opening the file for each row would cost several times what encoding a small image does.
+    array: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+    return array
+
+
+@dataclass(frozen=True)
+class MissingReader:
+    """Entries that a list names and nothing holds: each becomes a reject with this reason."""
+
+    why: str
+
+    def open(self, entry: Entry) -> Image.Image:
+        raise FileNotFoundError(self.why)
+
+
+@dataclass(frozen=True)
+class ReaderSet:
+    """Several readers under one; an entry's `source` says which."""
+
+    readers: tuple[Reader, ...]
+
+    def open(self, entry: Entry) -> Image.Image:
+        return self.readers[entry.source].open(entry)
 
 
 def list_directory(root: Path) -> Iterator[Entry]:
@@ -105,6 +146,36 @@ def list_tar(file: Path) -> Iterator[Entry]:
     except tarfile.TarError as error:
         raise ValueError(f"{file}: not a complete tar file ({error}); fetch it again") from error
     return iter(found.values())
+
+
+def list_nested_tar(file: Path) -> Iterator[Entry]:
+    """Every regular file of a plain tar, where members NAME.tar count as folders NAME/ of their own members.
+
+    Offsets are those in `file` itself: nothing is unpacked. Raises ValueError when a tar is cut short.
+    """
+    for outer in list_tar(file):
+        if not outer.path.endswith(".tar"):
+            yield outer
+            continue
+        folder = outer.path.removesuffix(".tar")
+        try:
+            yield from _members(file, outer, folder)
+        except tarfile.TarError as error:
+            raise ValueError(f"{file}: its member {outer.path} is damaged ({error}); fetch it again") from error
+
+
+def _members(file: Path, outer: Entry, folder: str) -> Iterator[Entry]:
+    end = outer.offset + outer.size
+    with file.open("rb") as handle:
+        handle.seek(outer.offset)  # tarfile counts from where it starts, so its offsets are those in `file`
+        with tarfile.open(fileobj=handle, mode="r:") as tar:
+            for member in tar:
+                if member.offset_data + member.size > end:
+                    raise tarfile.ReadError("it reaches beyond its end")
+                if member.isreg():
+                    path = member.name.removeprefix("./")
+                    yield Entry(f"{folder}/{path}", -1, member.size, member.offset_data)
+                tar.members = []  # type: ignore[attr-defined]
 
 
 _DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {

@@ -28,25 +28,33 @@ class Options:
     stored_size: int | None
     encoding: str
     jpeg_quality: int
+    resize: str
     flip: bool
+    classes: int | None
+    extra: bool
+    download: bool
+    verify: bool
 
 
 @dataclass(frozen=True)
 class Storage:
     """How images are stored and meant to be cropped; all sizes are sides of squares in pixels.
 
-    jpeg_quality is None for raw images: two runs that differ in an unused option are the same.
+    jpeg_quality is None for raw images, train_resize where all images are squares of one size anyway: two
+    runs that differ in an unused option are the same.
     """
 
     image_size: int
     stored_size: int
     encoding: str
     jpeg_quality: int | None
+    train_resize: str | None
     flip: bool
 
-    @property
-    def recipe(self) -> Recipe:
-        return Recipe(self.stored_size, self.encoding, self.jpeg_quality or 0)
+    def recipe(self, beton: str) -> Recipe:
+        """What workers do with the images of 'train' or 'test'; a test image keeps its aspect."""
+        resize = (self.train_resize or "squash") if beton == "train" else "crop"
+        return Recipe(self.stored_size, self.encoding, self.jpeg_quality or 0, resize)
 
     @property
     def crop_padding(self) -> int:
@@ -54,14 +62,15 @@ class Storage:
         return self.image_size // 8 if self.stored_size == self.image_size else 0
 
     def estimate(self, count: int) -> int:
-        """Bytes `count` stored images take, rather too many: a photo at quality 90 has under 2 bits a value."""
+        """Bytes `count` encoded images take, rather too many: a photo at quality 90 has under 2 bits a value."""
         pixels = 3 * self.stored_size**2
-        return count * (pixels if self.encoding == "raw" else pixels // 4) + (32 << 20)
+        return count * (pixels if self.encoding == "raw" else pixels // 4)
 
     def differences(self, manifest: dict[str, Any]) -> list[str]:
         """Options in which the data folder described by `manifest` was made otherwise."""
         there = {**manifest, **manifest["writer"]}
-        return [f"{key} is {there[key]}, not {value}" for key, value in asdict(self).items() if there[key] != value]
+        wanted = asdict(self).items()
+        return [f"{key} is {there.get(key)}, not {value}" for key, value in wanted if there.get(key) != value]
 
 
 def needs_native_size(options: Options) -> bool:
@@ -81,7 +90,8 @@ def resolve(options: Options, native_size: int | None) -> Storage:
     if encoding == "auto":
         encoding = "raw" if stored <= SMALL else "jpg"
     quality = options.jpeg_quality if encoding == "jpg" else None
-    return Storage(image, stored, encoding, quality, options.flip)
+    resize = None if native_size == stored else options.resize
+    return Storage(image, stored, encoding, quality, resize, options.flip)
 
 
 def _sizes(options: Options, native_size: int) -> tuple[int, int]:

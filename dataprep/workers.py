@@ -1,13 +1,12 @@
-"""A pool of processes that keeps order, bounds memory and never hangs on a dead worker."""
+"""A pool of processes that bounds memory, tells how far it is and never hangs on a dead worker."""
 
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import connection
@@ -17,6 +16,8 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 CHUNK = 256  # entries a task: large against its overhead, small against memory
+TICK = 0.5  # seconds between two looks at the workers' progress
+_counts: Connection | None = None  # in a worker: where it reports
 
 
 class WorkerDied(RuntimeError):
@@ -41,7 +42,11 @@ class Workers:
         context = multiprocessing.get_context("forkserver")
         # Workers watch their end of a pipe; ours closes on purpose or with this process.
         theirs, self._ours = context.Pipe(duplex=False)
-        self._pool = ProcessPoolExecutor(number, context, initializer=_begin, initargs=(theirs,))
+        # A pipe, not a shared counter: a worker killed while it holds the counter's lock would stop them all.
+        self._counts, counts = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(number, context, initializer=_begin, initargs=(theirs, counts))
+        for _ in range(number):
+            self._pool.submit(_start_up)
 
     def __enter__(self) -> "Workers":
         return self
@@ -54,32 +59,57 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._ours.close()
 
-    def map(self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-        """Yield function(*task) in the order of `tasks`, at most two tasks per worker ahead.
+    def map(
+        self,
+        function: Callable[..., Result],
+        tasks: Iterable[tuple[Any, ...]],
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Iterator[Result]:
+        """Yield function(*task) of each of `tasks` as they finish, at most two tasks per worker ahead.
 
+        progress(n) is told, twice a second, of n more things the workers have reported.
         Raises WorkerDied within seconds of a worker's death.
         """
-        waiting: deque[Future[Result]] = deque()
+        waiting: set[Future[Result]] = set()
         tasks = iter(tasks)
         try:
-            for task in islice(tasks, 2 * self.number):
-                waiting.append(self._pool.submit(function, *task))
+            waiting |= {self._pool.submit(function, *task) for task in islice(tasks, 2 * self.number)}
             while waiting:
-                result = waiting.popleft().result()
-                for task in islice(tasks, 1):
-                    waiting.append(self._pool.submit(function, *task))
-                yield result
+                finished, waiting = wait(waiting, timeout=TICK, return_when=FIRST_COMPLETED)
+                waiting |= {self._pool.submit(function, *task) for task in islice(tasks, len(finished))}
+                progress(self._reported())
+                for future in finished:
+                    yield future.result()
         except BrokenProcessPool as error:
             raise WorkerDied(
-                "a worker process died (killed, or out of memory); nothing was kept, try again with fewer --workers"
+                "a worker process died (killed, or out of memory); finished parts are kept, run the same command "
+                "again, if need be with fewer --workers"
             ) from error
         finally:
             for future in waiting:
                 future.cancel()
 
+    def _reported(self) -> int:
+        count = 0
+        while self._counts.poll():
+            count += int.from_bytes(self._counts.recv_bytes(), "little")
+        return count
 
-def _begin(pipe: Connection) -> None:
+
+def report(count: int) -> None:
+    """Called in a worker: `count` more things are done. A short message is written to a pipe whole or not at all."""
+    if _counts is not None:
+        _counts.send_bytes(count.to_bytes(4, "little"))
+
+
+def _start_up() -> None:
+    from dataprep import parts  # noqa: F401 (what workers need, imported before it is needed)
+
+
+def _begin(pipe: Connection, counts: Connection) -> None:
     """Set up a worker: Ctrl-C is the parent's affair, and a worker ends when its parent says so or dies."""
+    global _counts
+    _counts = counts
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     warnings.simplefilter("ignore")  # PIL's remarks on odd EXIF data; real faults become rejects

@@ -3,13 +3,19 @@
 import hashlib
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from ffcv.reader import Reader
+from ffcv.reader import Reader as BetonReader
 from PIL import Image
 
+from dataprep import parts
+from dataprep.catalog import DATASETS
+from dataprep.folder import list_folder
+from dataprep.listing import Listing, Request
 from dataprep.make_beton import main
+from tests.counting_reader import CountingReader
 
 
 def make(*arguments: object) -> int:
@@ -60,7 +66,7 @@ def fingerprint(folder: Path) -> tuple:
 
 def read_raw(beton: Path) -> tuple[np.ndarray, np.ndarray]:
     """(images uint8 [N,H,W,3], labels [N]) of a beton of raw images, by its pointers."""
-    reader = Reader(str(beton))
+    reader = BetonReader(str(beton))
     image = reader.metadata["f0"]
     height, width = int(image["height"][0]), int(image["width"][0])
     data = np.fromfile(beton, np.uint8)
@@ -71,3 +77,14 @@ def read_raw(beton: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def nothing_left(out: Path, name: str) -> bool:
     return not (out / name).exists() and not list(out.glob(".*"))
+
+
+def count_decodes(log: Path, part_length: int) -> None:
+    """From now on `folder` notes in `log` what it decodes, and makes parts of `part_length` images."""
+
+    def list_counted(request: Request) -> Listing:
+        listing = list_folder(request)
+        return replace(listing, reader=CountingReader(listing.reader, str(log)))
+
+    DATASETS["folder"] = replace(DATASETS["folder"], list=list_counted)
+    parts.FEWEST = {"raw": part_length, "jpg": part_length}
