@@ -1,4 +1,4 @@
-"""The options of a training run: strict, typed, and resolved in one place.
+"""The options of a training run, resolved in one place: strict and typed. options.py declares them.
 
 Precedence: defaults < recipe < budget < YAML < --set (which recipe and budget apply is settled first).
 An unknown key, a wrong type or an impossible combination is a ``ValueError`` of one line that names the
@@ -11,111 +11,15 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.algorithms import ALGORITHMS
-from pipeline.presets import BUDGETS, PAPER_STEPS, RECIPES
+from pipeline.options import Config
+from pipeline.presets import BUDGETS, RECIPES
 
-
-def option(default: Any, text: str, choices: Sequence[str] | None = None, least: float | None = None) -> Any:
-    """A dataclass field that knows its help text and its valid values."""
-    return field(default=default, metadata={"help": text, "choices": choices, "least": least})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BatchConfig:
-    labelled: int = option(64, "labelled images a step, over all ranks", least=1)
-    ratio: int = option(7, "unlabelled images per labelled image", least=1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelConfig:
-    name: str = option("wrn-28-2", "wrn-D-K (D = 6n+4), or wrn-37-2, the variant for 96 px")
-    norm: str = option("batch", "normalisation layers", ("batch", "group"))
-    norm_momentum: float = option(0.001, "BN momentum (torch's convention)", least=0)
-    dead_preactivation: bool = option(True, "the reference's quirk: bn1 unused where the width changes")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptimizerConfig:
-    lr: float = option(0.03, "learning rate at step 0; falls by cos(7/16 pi t/T)", least=0)
-    momentum: float = option(0.9, "SGD momentum (Nesterov)", least=0)
-    weight_decay: float = option(5e-4, "on parameters of two or more dimensions", least=0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EmaConfig:
-    decay: float = option(0.999, "of the evaluated weights", least=0)
-    buffers: str = option("copy", "BN statistics of the EMA model: the raw model's, or averaged", ("copy", "average"))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnlabelledConfig:
-    include_labelled: bool = option(True, "the unlabelled stream holds the labelled images too")
-    weight: float = option(1.0, "of the unlabelled loss (lambda_u)", least=0)
-    threshold: float = option(0.95, "confidence from which a pseudo-label counts (tau)", least=0)
-    threshold_warmup: bool = option(True, "flexmatch: thresholds stay low while most samples are unused")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AugmentConfig:
-    operations: int = option(3, "RandAugment operations of the strong view", least=0)
-    flip: bool | None = option(None, "horizontal flips; null = as the data set's manifest says")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MixingConfig:
-    alpha: float = option(0.4, "lambda ~ Beta(alpha, alpha)", least=1e-6)
-    lambda_per: str = option("direction", "one lambda per", ("pair", "direction", "step"))
-    k_percent: float = option(5.0, "partner out of the k% least similar; 0 = out of all", least=0)
-    weight: float = option(1.0, "of the mixed loss", least=0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
-    dataset: str = option("", "NAME of a folder that dataprep/make_beton.py made")
-    data: str = option("data", "the folder that holds NAME/")
-    out: str = option("", "run folder; empty = runs/DATASET/ALGORITHM-MIX/LABELS/SEED")
-    algorithm: str = option("fixmatch", "base algorithm", tuple(ALGORITHMS))
-    mix: str = option("none", "mixing on top of it", ("none", "calibratemix"))
-    recipe: str = option("paper", "preset of the mathematics", tuple(RECIPES))
-    budget: str | None = option(None, "preset of length and cadence", tuple(BUDGETS))
-    labels: str = option("4", "split: labels per class (4, 25, ...), 10pct, 10pct-balanced or all")
-    seed: int = option(0, "of the split, the weights and every draw", least=0)
-    steps: int = option(PAPER_STEPS, "optimizer steps", least=1)
-    warmup_steps: int | None = option(None, "steps before mixing; null = the recipe's share of steps", least=0)
-    warmup_share: float = option(102400 / PAPER_STEPS, "of steps, where warmup_steps is null", least=0)
-    precision: str = option("auto", "auto = bf16 where the hardware has it", ("auto", "fp32", "bf16", "fp16", "fp64"))
-    log_every: int = option(256, "steps between training lines", least=1)
-    eval_every: int = option(5120, "steps between evaluations", least=1)
-    checkpoint_every: int = option(5120, "steps between checkpoints", least=1)
-    eval_batch: int = option(512, "images a rank evaluates at once", least=1)
-    threads: int = option(0, "CPU threads a rank; 0 = cores / ranks on this machine", least=0)
-    batch: BatchConfig = field(default_factory=BatchConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    ema: EmaConfig = field(default_factory=EmaConfig)
-    unlabelled: UnlabelledConfig = field(default_factory=UnlabelledConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    mixing: MixingConfig = field(default_factory=MixingConfig)
-
-    @property
-    def unlabelled_batch(self) -> int:
-        """Unlabelled images a step, over all ranks."""
-        return self.batch.labelled * self.batch.ratio
-
-    @property
-    def warmup(self) -> int:
-        """The first step (0-based) at which images are mixed."""
-        return round(self.steps * self.warmup_share) if self.warmup_steps is None else self.warmup_steps
-
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as ``config.yaml`` holds them."""
-        return dataclasses.asdict(self)
+PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 
 
 def options(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
@@ -172,13 +76,44 @@ def build(values: Mapping[str, Any]) -> Config:
 def _check(config: Config) -> None:
     if not config.dataset:
         raise ValueError("dataset is not set: name a data folder made by dataprep/make_beton.py")
-    if config.mix != "none" and config.warmup >= config.steps:
+    if config.label_smoothing >= 1:
+        raise ValueError(f"label_smoothing: must be below 1, got {config.label_smoothing}; the paper uses 0.1")
+    if config.mix != "none":
+        _check_mix(config)
+    _check_mixing(config)
+
+
+def _check_mix(config: Config) -> None:
+    if config.warmup >= config.steps:
         raise ValueError(
             f"warmup_steps ({config.warmup}) >= steps ({config.steps}): mix={config.mix} would never mix; "
             "lower warmup_steps or set mix=none"
         )
-    if config.mix != "none" and config.batch.labelled < 2:
+    if config.batch.labelled < 2:
         raise ValueError(f"batch.labelled=1 leaves no easy and hard half for mix={config.mix}: use 2 or more")
+    if config.unlabelled_batch:
+        return
+    if config.mix == "all" or config.mixing.pool == "unlabelled":
+        wanted = "mix=all" if config.mix == "all" else "mixing.pool=unlabelled"
+        raise ValueError(
+            f"{wanted} needs unlabelled images, which algorithm={config.algorithm} does not read; "
+            "choose mix=calibratemix or mix=random with mixing.pool=both"
+        )
+
+
+def _check_mixing(config: Config) -> None:
+    mixing = config.mixing
+    if mixing.double_base and (config.forward, mixing.second_pass) != ("joint", "joint"):
+        raise ValueError("mixing.double_base=true needs forward=joint and mixing.second_pass=joint (recipe=release)")
+    if not mixing.update_bn and config.forward != "joint":
+        raise ValueError("mixing.update_bn=false needs forward=joint: with forward=split there is no second pass")
+    if config.mix == "all" and mixing.split == "median":
+        raise ValueError("mixing.split=median is for mix=calibratemix; mix=all needs halves by rank")
+    if mixing.lambda_from == "fixed" and mixing.alpha > 1:
+        raise ValueError(f"mixing.alpha={mixing.alpha}: a fixed lambda lies between 0 and 1")
+    known = [f"{a}+{b}" for a in PARTS for b in PARTS if a != b]
+    if wrong := [pair for pair in mixing.all_pairs.split() if pair not in known] or not mixing.all_pairs.split():
+        raise ValueError(f"mixing.all_pairs: unknown {wrong}; write pairs of {', '.join(PARTS)} like 'LE+LH LE+UH'")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -213,7 +148,7 @@ def _parse_set(text: str) -> tuple[str, Any]:
 
 
 def _unknown(name: str) -> str:
-    leaves = {known.rpartition(".")[2]: known for known in OPTIONS}
+    leaves = {known.rpartition(".")[2]: known for known in reversed(OPTIONS)}  # of equal leaves the first is meant
     near = difflib.get_close_matches(name, OPTIONS, 1) or [
         leaves[leaf] for leaf in difflib.get_close_matches(name.rpartition(".")[2], leaves, 1)
     ]

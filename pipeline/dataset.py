@@ -13,7 +13,7 @@ from ffcv.reader import Reader
 from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, HeaderType
 from numpy.typing import NDArray
 
-from pipeline.config import Config
+from pipeline.options import Config
 
 FIELDS = ["image", "label", "index"]
 NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "webvision")  # others are folders
@@ -33,7 +33,8 @@ class Dataset:
     std: tuple[float, ...]
     split: NDArray[np.int64]  # labelled positions in train.beton, sorted
     num_train: int
-    train_labels: NDArray[np.int64]  # of the split alone: hidden labels never leave the file
+    train_labels: NDArray[np.int64]  # of the split alone, all that a step may know
+    hidden_labels: NDArray[np.int64]  # of every training image, -1 = none: for the log alone
 
     @property
     def train_beton(self) -> Path:
@@ -70,6 +71,7 @@ def open_dataset(config: Config) -> Dataset:
         split=split,
         num_train=int(train.num_samples),
         train_labels=train.metadata["f1"][split].astype(np.int64),
+        hidden_labels=train.metadata["f1"].astype(np.int64),
     )
 
 

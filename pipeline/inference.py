@@ -1,17 +1,29 @@
 """Predictions of the evaluated model on the test set, each image exactly once on any number of ranks."""
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.data import EvalImages
 from pipeline.distributed import Ranks, all_gather
-from pipeline.step import Numerics
+from pipeline.numerics import Numerics
+
+
+class Images(Protocol):
+    """Images to predict, such as data.EvalImages: batches of this rank's ``slices[rank]``, uint8 [b, 3, S, S]."""
+
+    slices: list[NDArray[np.int64]]
+
+    def batches(self) -> Iterator[Tensor]:
+        """In order."""
+        ...
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, test: EvalImages, numerics: Numerics, ranks: Ranks) -> NDArray[np.float32]:
+def predict(model: nn.Module, test: Images, numerics: Numerics, ranks: Ranks) -> NDArray[np.float32]:
     """Logits [N, C] float32 in test order, on every rank.
 
     Always in float32 (float64 if trained so) without autocast or TF32, whatever precision trained: half-precision

@@ -9,18 +9,43 @@ from torch import Tensor
 
 
 def rank_share(per_image: Tensor, global_count: int, world: int) -> Tensor:
-    """The rank's part of a global mean: ``per_image`` [b] -> scalar."""
-    return per_image.sum() * (world / global_count)
+    """The rank's part of a global mean: ``per_image`` [b] -> scalar; 0 where there are no images at all."""
+    return per_image.sum() * (world / max(global_count, 1))
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """[B, C] and hard labels [B] int64 -> [B]."""
-    return F.cross_entropy(logits, labels, reduction="none")
+def smoothing_share(eps: float, form: str, num_classes: int) -> float:
+    """The eps of (1 - eps) y + eps / C that gives ``form``.
+
+    uniform: eps itself (Mueller et al. 2019, the paper). others: the target keeps 1 - eps and each of the C - 1 others
+    gets eps / (C - 1), as USB's helper.
+    """
+    return eps * num_classes / (num_classes - 1) if form == "others" else eps
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, eps: float = 0.0) -> Tensor:
+    """[B, C] and hard labels [B] int64, smoothed to (1 - eps) y + eps / C -> [B]."""
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=eps)
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """[B, C] and target distributions [B, C] -> [B]: H(y, p) = -sum y log p."""
     return -(targets * logits.log_softmax(dim=1)).sum(dim=1)
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """[B, C] and targets [B, C] -> [B]: one logistic regression a class, averaged over classes (the authors' release).
+
+    Linear in the targets, so mixed targets give lambda BCE(z, a) + (1 - lambda) BCE(z, b).
+    """
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=1)
+
+
+SOFT_LOSSES = {"ce": soft_cross_entropy, "bce": binary_cross_entropy}
+
+
+def smooth(targets: Tensor, eps: float) -> Tensor:
+    """(1 - eps) y + eps / C of target distributions [B, C]."""
+    return targets * (1 - eps) + eps / targets.shape[1]
 
 
 def mixed_targets(first: Tensor, second: Tensor, lam: Tensor, num_classes: int) -> Tensor:

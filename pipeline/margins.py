@@ -31,7 +31,8 @@ class AumTable:
     so that no atomic addition can make ranks differ in the last bit.
     """
 
-    def __init__(self, num_labelled: int, device: torch.device) -> None:
+    def __init__(self, num_labelled: int, repeats: int, device: torch.device) -> None:
+        """``repeats`` is not needed: the other form asks for it."""
         self.sums = torch.zeros(num_labelled, dtype=torch.float64, device=device)
         self.counts = torch.zeros(num_labelled, dtype=torch.int64, device=device)
 
@@ -91,3 +92,22 @@ class ApmTable:
     def state(self) -> dict[str, Tensor]:
         """The rank's part of the tensors of a checkpoint, without a copy."""
         return {"table": self.table, "visits": self.visits}
+
+
+class EmaAumTable:
+    """AUM in the form of Eq. 5, for comparison: a moving average of the label's margin instead of the plain mean."""
+
+    def __init__(self, num_labelled: int, repeats: int, device: torch.device) -> None:
+        self.table = ApmTable(num_labelled, 1, repeats, torch.float64, device)
+
+    def update(self, slots: Tensor, margins: Tensor) -> None:
+        """As AumTable's."""
+        self.table.update(slots, margins[:, None])
+
+    def values(self, slots: Tensor) -> Tensor:
+        """As AumTable's."""
+        return self.table.table[slots, 0]
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of a checkpoint, without a copy."""
+        return self.table.state()

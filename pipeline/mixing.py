@@ -1,151 +1,118 @@
-"""Mixing on top of a base algorithm: tracks difficulty, chooses pairs, makes the mixed images.
+"""From pairs to mixed images: who can be mixed, and the images and targets of this rank's stretch of the pairs.
 
-CalibrateMix (Algorithm 1): easy labelled images with hard, dissimilar pseudo-labelled ones and hard labelled with
-easy. Decided on the global batch, so it does not depend on the number of ranks.
+What is paired is decided on the global batch (mixes/), so it does not depend on the number of ranks.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.special import betaincinv
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import Config
-from pipeline.data import Batch
-from pipeline.distributed import Ranks, gather_columns, reduce_scatter
+from pipeline.distributed import Ranks, all_gather, gather_columns, reduce_scatter
 from pipeline.losses import mixed_targets
-from pipeline.margins import ApmTable, AumTable, all_margins, label_margins
-from pipeline.pairing import Pairs, calibratemix_pairs
-from pipeline.pseudo_labels import Problem, PseudoLabels, State
-from pipeline.randomness import LAMBDA, PARTNER, uniforms
-from pipeline.step import Inputs, Mixed, Numerics, Observed
+from pipeline.numerics import Numerics
+from pipeline.pairing import Pairs
+from pipeline.pseudo_labels import PseudoLabels
+from pipeline.step import Inputs, Mixed, Observed
+
+if TYPE_CHECKING:
+    from pipeline.options import MixingConfig
 
 
-class Mixing(Protocol):
-    """``track`` sees every step, ``mix`` the steps after the warm-up."""
+class Pool:
+    """The images that can be mixed, [labelled, unlabelled]: of all ranks, or (``mixing.scope: local``) of this one.
 
-    def track(self, inputs: Inputs, seen: Observed) -> None:
-        """Updates what is remembered of each sample."""
+    Positions count through the labelled images of all ranks in rank order, then through the unlabelled.
+    """
 
-    def mix(self, inputs: Inputs, seen: Observed, pseudo: PseudoLabels) -> Mixed | None:
-        """This rank's mixed images, or None."""
+    def __init__(self, inputs: Inputs, options: "MixingConfig", ranks: Ranks, numerics: Numerics) -> None:
+        local = options.scope == "local"
+        self.inputs, self.options, self.numerics, self.device = inputs, options, numerics, ranks.device
+        self.world, self.rank = (1, 0) if local else (ranks.world, ranks.rank)
+        self.number = ranks.rank if local else 0  # which pool this is: each draws for itself
+        num = len(inputs.labels)
+        mine = slice(ranks.rank * num, (ranks.rank + 1) * num) if local else slice(None)
+        self.slots = inputs.global_slots[mine]
+        self.labelled_index, self.labelled_visit = inputs.host.labelled_index[mine], inputs.host.labelled_visit[mine]
+        self.step = inputs.step
+        self.num_labelled, self.num_unlabelled = num * self.world, len(inputs.rows) * self.world
+        self.images = torch.cat([inputs.views.labelled, getattr(inputs.views, options.views)])
 
-    def state(self) -> State:
-        """Tensors to save, by reference."""
-        ...
+    def gather(self, *columns: Tensor) -> list[Tensor]:
+        """Rows of the pool's ranks for several arrays of one length, as distributed.gather_columns."""
+        return gather_columns(*columns) if self.world > 1 and len(columns[0]) else list(columns)
+
+    def tensor(self, values: NDArray[np.float64]) -> Tensor:
+        """Numbers drawn on the host, on the device."""
+        return torch.from_numpy(values).to(self.device, self.numerics.dtype, non_blocking=True)
+
+    def vectors(self, seen: Observed) -> tuple[Tensor, Tensor]:
+        """What similarity is measured on: [L, D], [U, D] of the pool (``mixing.similarity``)."""
+        if self.options.similarity == "pixel":
+            whole = [all_gather(x) if self.world > 1 else x for x in self.images.split(self._sizes())]
+            return self._flat(whole[0]), self._flat(whole[1])
+        kind = {"feature": "features", "logit": "logits"}[self.options.similarity]
+        labelled, unlabelled = (getattr(seen, f"{who}_{kind}") for who in ("labelled", "unlabelled"))
+        return self.gather(labelled)[0], self.gather(unlabelled)[0]
+
+    def fetch(self, members: Tensor) -> Tensor:
+        """Images of this rank's equal stretch of ``members`` [K] (positions) -> uint8 [K / W, 3, S, S].
+
+        Each rank fills in the rows that it owns; one reduce-scatter of bytes adds the others' zeros and hands out.
+        """
+        num_labelled, num_unlabelled = self._sizes()
+        place = members - self.num_labelled
+        labelled = place < 0
+        owner = torch.where(labelled, members // num_labelled, place // max(num_unlabelled, 1))
+        local = torch.where(labelled, members % num_labelled, num_labelled + place % max(num_unlabelled, 1))
+        rows = self.images[local]
+        if self.world == 1:
+            return rows
+        return reduce_scatter(rows * (owner == self.rank).to(torch.uint8).reshape(-1, 1, 1, 1))
+
+    def _sizes(self) -> tuple[int, int]:
+        return self.num_labelled // self.world, self.num_unlabelled // self.world
+
+    def _flat(self, images: Tensor) -> Tensor:
+        return self.numerics.normalise(images).flatten(1)
 
 
-class NoMixing:
-    """The base algorithm alone."""
+def mix_images(
+    pairs: Pairs | None, pool: Pool, seen: Observed, pseudo: PseudoLabels, split_labels: Tensor, num_classes: int
+) -> Mixed | None:
+    """Images and targets of this rank's equal stretch of ``pairs`` (``split_labels`` int64: of the whole split).
 
-    def __init__(self, problem: Problem, labels: Tensor, repeats: int, numerics: Numerics, ranks: Ranks) -> None:
-        """Needs nothing."""
-
-    def track(self, inputs: Inputs, seen: Observed) -> None:
-        """Nothing to remember."""
-
-    def mix(self, inputs: Inputs, seen: Observed, pseudo: PseudoLabels) -> Mixed | None:
-        """Nothing to mix."""
+    Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them.
+    """
+    if pairs is None:
         return None
+    count = len(pairs.lam)
+    padded = _padded(pairs, pool.world)
+    each = len(padded.lam) // pool.world
+    mine = slice(pool.rank * each, (pool.rank + 1) * each)
+    confidence = seen.unlabelled_logits.softmax(dim=1).amax(dim=1)
+    guess, confidence = pool.gather(pseudo.label, confidence)
+    labels = torch.cat([split_labels[pool.slots], guess])
+    sure = torch.cat([confidence.new_ones(pool.num_labelled), confidence]) >= pool.options.min_confidence
 
-    def state(self) -> State:
-        """Nothing to save."""
-        return {"replicated": {}, "sharded": {}}
-
-
-class CalibrateMix:
-    """``labels``: of the split, int64 on the device. ``repeats``: as ApmTable."""
-
-    def __init__(self, problem: Problem, labels: Tensor, repeats: int, numerics: Numerics, ranks: Ranks) -> None:
-        self.config, self.labels, self.numerics, self.ranks = problem.config, labels, numerics, ranks
-        self.num_classes = problem.num_classes
-        self.aum = AumTable(len(labels), labels.device)
-        self.apm = ApmTable(problem.num_rows, problem.num_classes, repeats, problem.dtype, problem.device)
-
-    @torch.no_grad()
-    def track(self, inputs: Inputs, seen: Observed) -> None:
-        """One visit of AUM for each labelled and of APM for each unlabelled image (Eqs. 2-5)."""
-        margins = label_margins(seen.labelled_logits, inputs.labels)
-        self.aum.update(inputs.global_slots, gather_columns(margins)[0])
-        self.apm.update(inputs.rows, all_margins(seen.unlabelled_logits))
-
-    @torch.no_grad()
-    def mix(self, inputs: Inputs, seen: Observed, pseudo: PseudoLabels) -> Mixed | None:
-        """One mixed image per labelled image (Eqs. 6-9); this rank makes those of its own labelled images."""
-        apm = self.apm.values(inputs.rows, pseudo.label)
-        apm, guess, unlabelled_features = gather_columns(apm, pseudo.label, seen.unlabelled_features)
-        (labelled_features,) = gather_columns(seen.labelled_features)
-        draws = torch.from_numpy(pair_draws(self.config, inputs.host)).to(self.numerics.dtype)
-        pairs = calibratemix_pairs(
-            self.aum.values(inputs.global_slots),
-            apm,
-            labelled_features,
-            unlabelled_features,
-            self.config.mixing.k_percent,
-            *draws.to(apm.device, non_blocking=True),
-        )
-        pool_labels = torch.cat([self.labels[inputs.global_slots], guess])
-        return mix_pairs(inputs, pairs, pool_labels, self.num_classes, self.numerics, self.ranks)
-
-    def state(self) -> State:
-        """AUM is the same on every rank, APM is sharded."""
-        return {"replicated": self.aum.state(), "sharded": self.apm.state()}
+    images = pool.numerics.normalise(pool.fetch(torch.stack([padded.first, padded.second], dim=1).flatten()))
+    one, other = images.unflatten(0, (each, 2)).unbind(1)
+    first, second, lam = padded.first[mine], padded.second[mine], padded.lam[mine]
+    share = lam.reshape(-1, 1, 1, 1)
+    real = torch.arange(len(padded.lam), device=lam.device)[mine] < count
+    return Mixed(
+        share * one + (1 - share) * other,
+        mixed_targets(labels[first], labels[second], lam, num_classes),
+        (real & sure[first] & sure[second]).to(lam.dtype),
+        count,
+        pool.world,
+    )
 
 
-def pair_draws(config: Config, batch: Batch) -> np.ndarray:
-    """[3, L] float64: partner uniform, lambda where the labelled image is easy, lambda where it is hard.
-
-    A function of (seed, visit, index) of the labelled images, or of (seed, step) for one lambda per direction.
-    """
-    index, visit = batch.labelled_index, batch.labelled_visit
-    partner = uniforms(config.seed, PARTNER, visit, index)
-    if config.mixing.lambda_per == "pair":
-        easy = hard = uniforms(config.seed, LAMBDA, visit, index)
-    else:
-        step, directions = np.full(2, batch.step), np.arange(2)
-        if config.mixing.lambda_per == "step":
-            directions = np.zeros_like(directions)
-        easy, hard = uniforms(config.seed, LAMBDA, step, directions)[:, None]
-    alpha = config.mixing.alpha
-    lam = [betaincinv(alpha, alpha, u) for u in (easy, hard)]
-    return np.stack(np.broadcast_arrays(partner, *lam))
-
-
-def mix_pairs(
-    inputs: Inputs, pairs: Pairs, pool_labels: Tensor, num_classes: int, numerics: Numerics, ranks: Ranks
-) -> Mixed:
-    """The images and targets of this rank's equal stretch of ``pairs`` (a global list of M).
-
-    ``pool_labels`` [L + U] int64: labels of the global labelled, pseudo-labels of the global unlabelled batch.
-    """
-    each = len(pairs.lam) // ranks.world
-    mine = slice(ranks.rank * each, (ranks.rank + 1) * each)
-    members = torch.stack([pairs.first, pairs.second], dim=1)
-    images = numerics.normalise(fetch_members(inputs, members.flatten(), ranks))
-    first, second = images.unflatten(0, (each, 2)).unbind(1)
-    lam = pairs.lam[mine]
-    weight = lam.reshape(-1, 1, 1, 1)
-    targets = mixed_targets(pool_labels[pairs.first[mine]], pool_labels[pairs.second[mine]], lam, num_classes)
-    return Mixed(weight * first + (1 - weight) * second, targets)
-
-
-def fetch_members(inputs: Inputs, members: Tensor, ranks: Ranks) -> Tensor:
-    """Images of this rank's equal stretch of ``members`` [K] (pool positions) -> uint8 [K / W, 3, S, S].
-
-    Each rank fills in the rows that it owns; one reduce-scatter of bytes adds the others' zeros and hands out.
-    """
-    num_labelled, num_unlabelled = len(inputs.labels), len(inputs.rows)
-    place = members - num_labelled * ranks.world
-    labelled = place < 0
-    owner = torch.where(labelled, members // num_labelled, place // num_unlabelled)
-    local = torch.where(labelled, members % num_labelled, num_labelled + place % num_unlabelled)
-    pool = torch.cat([inputs.views.labelled, inputs.views.weak])
-    return reduce_scatter(pool[local] * (owner == ranks.rank).to(torch.uint8).reshape(-1, 1, 1, 1))
-
-
-MIXINGS: dict[str, Callable[[Problem, Tensor, int, Numerics, Ranks], Mixing]] = {
-    "none": NoMixing,
-    "calibratemix": CalibrateMix,
-}
+def _padded(pairs: Pairs, world: int) -> Pairs:
+    """``pairs`` made up to a multiple of the ranks by pairs that will not count."""
+    missing = -len(pairs.lam) % world
+    return Pairs(*(F.pad(x, (0, missing)) for x in (pairs.first, pairs.second, pairs.lam)))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pipeline.config import EmaConfig, OptimizerConfig
+from pipeline.options import EmaConfig, OptimizerConfig
 
 
 def learning_rate(peak: float, step: int, steps: int) -> float:

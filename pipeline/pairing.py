@@ -1,14 +1,18 @@
-"""Who is mixed with whom: easy labelled with hard unlabelled and the reverse (CalibrateMix, Algorithm 1).
+"""Easy and hard, similar and dissimilar: who is mixed with whom (CalibrateMix, Algorithm 1).
 
-All functions see the GLOBAL batch, have fixed shapes and no host synchronisation. Positions count through
-the pool [labelled batch, unlabelled batch].
+All functions have fixed shapes and no host synchronisation. Positions count through the pool
+[labelled images, unlabelled images].
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from pipeline.options import MixingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,14 @@ def hard_and_easy(difficulty: Tensor) -> tuple[Tensor, Tensor]:
     return order[:half], order[half:]
 
 
+def hard_mask(difficulty: Tensor, split: str) -> Tensor:
+    """``difficulty`` [n] -> [n] bool: the hard half by ``rank``, or what lies below the true ``median``."""
+    if split == "median":
+        return difficulty < difficulty.quantile(0.5)
+    hard = torch.zeros(len(difficulty), dtype=torch.bool, device=difficulty.device)
+    return hard.index_fill(0, hard_and_easy(difficulty)[0], True)
+
+
 def num_candidates(k_percent: float, num: int) -> int:
     """How many of ``num`` candidates a partner is drawn from: k% of them, at least 1; k = 0 is all."""
     return min(num, max(1, round(k_percent / 100 * num))) if k_percent > 0 else num
@@ -38,8 +50,12 @@ def num_candidates(k_percent: float, num: int) -> int:
 
 def least_similar(queries: Tensor, candidates: Tensor, k: int) -> Tensor:
     """The k candidates of lowest cosine similarity: [A, D], [K, D] -> positions [A, k] int64, least first."""
-    similarity = F.normalize(queries, dim=1) @ F.normalize(candidates, dim=1).T
-    return torch.sort(similarity, dim=1, stable=True).indices[:, :k]
+    return torch.sort(cosine(queries, candidates), dim=1, stable=True).indices[:, :k]
+
+
+def cosine(queries: Tensor, candidates: Tensor) -> Tensor:
+    """[A, D], [K, D] -> similarities [A, K] in [-1, 1]."""
+    return F.normalize(queries, dim=1) @ F.normalize(candidates, dim=1).T
 
 
 def pick(candidates: Tensor, uniform: Tensor) -> Tensor:
@@ -49,29 +65,27 @@ def pick(candidates: Tensor, uniform: Tensor) -> Tensor:
     return candidates.gather(1, column[:, None]).squeeze(1)
 
 
-def calibratemix_pairs(
-    aum: Tensor,
-    apm: Tensor,
-    labelled_features: Tensor,
-    unlabelled_features: Tensor,
-    k_percent: float,
-    partner_uniform: Tensor,
-    lam_easy: Tensor,
-    lam_hard: Tensor,
-) -> Pairs:
-    """One pair per labelled image, in the order of the labelled batch (CalibrateMix Eqs. 6-9).
+def opposite_partners(
+    queries: Tensor,
+    candidates: Tensor,
+    queries_hard: Tensor,
+    candidates_hard: Tensor,
+    options: "MixingConfig",
+    uniform: Tensor,
+) -> Tensor:
+    """A partner of the other half for each query, one of its k least similar (CalibrateMix Eqs. 6-9).
 
-    aum [L], apm [U], features [L, D] and [U, D], all global and detached. ``partner_uniform``, ``lam_easy``,
-    ``lam_hard`` [L]: the labelled image's draws; the last two hold where it is easy or hard.
+    queries [A, D], candidates [K, D], their ``hard`` [A], [K] bool, ``uniform`` [A] in [0, 1) -> positions [A] int64 in
+    candidates. Halves of any size cost the same and keep the shapes; where the other half is empty (a median of equal
+    values), the partner is the least similar of all.
     """
-    hard_l, easy_l = hard_and_easy(aum)
-    hard_u, easy_u = hard_and_easy(apm)
-    num = len(aum)
-    partner = torch.empty(num, dtype=torch.int64, device=aum.device)
-    for mine, theirs in ((easy_l, hard_u), (hard_l, easy_u)):
-        k = num_candidates(k_percent, len(theirs))
-        nearest = least_similar(labelled_features[mine], unlabelled_features[theirs], k)
-        partner[mine] = theirs[pick(nearest, partner_uniform[mine])]
-    is_easy = torch.zeros(num, dtype=torch.bool, device=aum.device).index_fill(0, easy_l, True)
-    first = torch.arange(num, device=aum.device)
-    return Pairs(first, num + partner, torch.where(is_easy, lam_easy, lam_hard))
+    same_half = queries_hard[:, None] == candidates_hard[None, :]
+    beyond = 4.0  # more than two cosines can differ by: the wrong half comes last
+    order = torch.sort(cosine(queries, candidates) + beyond * same_half, dim=1, stable=True).indices
+    count = (~same_half).sum(dim=1)
+    k = count if options.k_percent == 0 else (options.k_percent / 100 * count.double()).round().long()
+    if options.k_count is not None:
+        k = torch.full_like(count, options.k_count)
+    k = torch.minimum(k, count).clamp(min=1)
+    column = torch.minimum((uniform.double() * k).long(), k - 1)
+    return order.gather(1, column[:, None]).squeeze(1)

@@ -10,16 +10,32 @@ PAPER_STEPS = 2**20
 RECIPES: dict[str, dict[str, Any]] = {
     # The paper's equations; gaps filled from the authors' release (Beta draws per direction).
     "paper": {
+        "forward": "split",
         "warmup_share": 102400 / PAPER_STEPS,  # "about 100 epochs" of 1024 steps
-        "mixing.alpha": 0.4,
-        "mixing.lambda_per": "direction",
+        "mixing.similarity": "feature",  # the paper's conclusion: "feature dissimilarity"
         "mixing.k_percent": 5.0,
+        "mixing.apm_in_warmup": True,  # "at each iteration"
+        "mixing.loss": "ce",
         "mixing.weight": 1.0,
+    },
+    # What the authors' released SoftMatch code does (it starts to mix one step later: at 150001).
+    "release": {
+        "forward": "joint",
+        "warmup_share": 150000 / PAPER_STEPS,
+        "augment.normalisation": "imagenet",  # of USB, also for CIFAR-10
+        "mixing.similarity": "pixel",
+        "mixing.k_count": 15,  # of 224; "5%" in its comments
+        "mixing.apm_in_warmup": False,
+        "mixing.loss": "bce",
+        "mixing.weight": 2.0,  # the means of both halves are added
+        "mixing.double_base": True,
+        "mixing.second_pass": "joint",
     },
 }
 
 # EMA .999 with BN momentum .001 needs more than 5,000 steps before the evaluated model is any good.
-_SHORT = {"ema.decay": 0.99, "ema.buffers": "average", "model.norm_momentum": 0.1}
+# SoftMatch's averages of .999 likewise.
+_SHORT = {"ema.decay": 0.99, "ema.buffers": "average", "model.norm_momentum": 0.1, "softmatch.momentum": 0.99}
 
 BUDGETS: dict[str, dict[str, Any]] = {
     "smoke": {"steps": 300, "log_every": 20, "eval_every": 100, "checkpoint_every": 100, **_SHORT},

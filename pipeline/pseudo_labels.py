@@ -1,4 +1,4 @@
-"""What every algorithm is told at the start, and what it says of an unlabelled batch."""
+"""What algorithms and mixes are told at the start, and what they answer."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from pipeline.pairing import Pairs
+
 if TYPE_CHECKING:
-    from pipeline.config import Config
+    from pipeline.mixing import Pool
+    from pipeline.options import Config
+    from pipeline.step import Inputs, Observed
 
 State = dict[str, dict[str, Tensor]]  # "replicated": alike on all ranks; "sharded": this rank's part, by rows
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What an algorithm is built from."""
+    """What an algorithm or a mix is built from."""
 
     config: "Config"
     num_classes: int
@@ -22,6 +26,9 @@ class Problem:
     num_unlabelled: int  # samples of the unlabelled stream, over all ranks
     dtype: torch.dtype  # of logits
     device: torch.device
+    labels: Tensor  # [labelled samples] int64, of the split, on the device
+    repeats: int  # how often an unlabelled sample can occur in this rank's part of a batch at most
+    labelled_repeats: int  # how often a labelled one in the global batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,28 @@ class PseudoLabels:
 class Algorithm(Protocol):
     """A base algorithm: from the weak view's logits to targets for the strong view."""
 
+    uses_unlabelled: bool  # False: the unlabelled stream is not even read
+
     def pseudo_label(self, logits: Tensor, rows: Tensor) -> PseudoLabels:
         """``logits`` [B, C] floating, without gradient; ``rows`` [B] int64: who the samples are. This rank's part."""
+        ...
+
+    def state(self) -> State:
+        """Tensors to save, by reference."""
+        ...
+
+
+class Mix(Protocol):
+    """What is mixed: ``track`` sees every step, ``pair`` the steps after the warm-up."""
+
+    observes: bool  # True: needs logits or features of the labelled weak views
+
+    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+        """Updates what is remembered of each sample."""
+        ...
+
+    def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs | None:
+        """Who is mixed with whom: the same list on every rank that shares the pool; None: nothing is mixed."""
         ...
 
     def state(self) -> State:

@@ -1,4 +1,4 @@
-"""RandAugment and Cutout as USB and TorchSSL configure them, on one uint8[H,W,3] image.
+"""RandAugment and Cutout on one uint8[H,W,3] image, as USB and TorchSSL configure them, or as google (google_pool.py).
 
 `num_ops` operations are drawn uniformly with replacement, each with a value uniform in its range below; the magnitude
 argument of the references has no effect and is left out. Cutout always follows. Numbers of the key's sequence used
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from pipeline import image_geometry, image_ops
+from pipeline import google_pool, image_geometry, image_ops
 from pipeline.image_ops import Image
 from pipeline.randomness import EXACT_INNER, uniform
 
@@ -48,7 +48,9 @@ CUTOUT_COUNTER = 3
 OPERATION_COUNTER = 6
 
 _COUNT = len(OPERATIONS)
-_IDENTITY = [operation.name for operation in OPERATIONS].index("identity")
+_NAMES = [operation.name for operation in OPERATIONS]
+_IDENTITY, _TRANSLATE_X, _TRANSLATE_Y = (_NAMES.index(name) for name in ("identity", "translate_x", "translate_y"))
+assert list(google_pool.RANGES) == _NAMES
 _LOW = np.array([operation.low for operation in OPERATIONS], np.float64)
 _HIGH = np.array([operation.high for operation in OPERATIONS], np.float64)
 
@@ -122,21 +124,40 @@ def _near_edge(length: int, draw: float, side: float) -> int:
 
 
 @njit(**EXACT_INNER)
-def rand_augment(image: Image, scratch: Image, key: np.uint64, num_ops: int) -> None:
-    """RandAugment and Cutout of `image` in place; `scratch` has its shape and is overwritten.
+def rand_augment(image: Image, scratch: Image, key: np.uint64, num_ops: int, google: bool) -> None:
+    """RandAugment and Cutout of `image` in place, from google's pool if `google`; `scratch` is overwritten.
 
     Both are C-contiguous uint8[H,W,3]; all draws come from `uniform(key, counter)`, counters as above.
     """
     now, then = image, scratch
     swapped = False
     for j in range(num_ops):
-        op = int(uniform(key, OPERATION_COUNTER + 2 * j) * _COUNT)
-        value = _LOW[op] + (_HIGH[op] - _LOW[op]) * uniform(key, OPERATION_COUNTER + 2 * j + 1)
+        op, value = _draw_google(key, j, image) if google else _draw(key, j)
         if op != _IDENTITY:
             apply_op(op, value, now, then)
             now, then = then, now
             swapped = not swapped
     if swapped:
         image_ops.copy(scratch, image)
-    size = CUTOUT_LARGEST * uniform(key, CUTOUT_COUNTER)
-    cutout(image, size, uniform(key, CUTOUT_COUNTER + 1), uniform(key, CUTOUT_COUNTER + 2))
+    x_draw, y_draw = uniform(key, CUTOUT_COUNTER + 1), uniform(key, CUTOUT_COUNTER + 2)
+    if google:
+        google_pool.cutout(image, x_draw, y_draw)
+    else:
+        cutout(image, CUTOUT_LARGEST * uniform(key, CUTOUT_COUNTER), x_draw, y_draw)
+
+
+@njit(**EXACT_INNER)
+def _draw(key: np.uint64, j: int) -> tuple[int, float]:
+    op = int(uniform(key, OPERATION_COUNTER + 2 * j) * _COUNT)
+    return op, _LOW[op] + (_HIGH[op] - _LOW[op]) * uniform(key, OPERATION_COUNTER + 2 * j + 1)
+
+
+@njit(**EXACT_INNER)
+def _draw_google(key: np.uint64, j: int, image: Image) -> tuple[int, float]:
+    """Google shifts by pixels, apply_op by fractions of the side."""
+    op, value = google_pool.draw_operation(key, j, _IDENTITY)
+    if op == _TRANSLATE_X:
+        value /= image.shape[1]
+    elif op == _TRANSLATE_Y:
+        value /= image.shape[0]
+    return op, value

@@ -22,7 +22,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from pipeline.config import Config
+from pipeline.options import Config
 
 # Options that a continued run may change: where it lies and how it reports, not what it computes.
 FREE = {"out", "data", "threads", "eval_batch", "log_every", "checkpoint_every"}
@@ -140,6 +140,8 @@ def environment(precision: str, world: int, threads: int, device: torch.device) 
 
 
 def _git_commit() -> str | None:
+    if named := os.environ.get("CALIBRATEMIX_COMMIT"):  # of the checkout that this copy of the code was taken from
+        return named
     root = Path(__file__).parent
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:

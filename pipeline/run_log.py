@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline import calibration, run_folder
-from pipeline.distributed import all_reduce_mean, broadcast_object
+from pipeline.distributed import all_reduce_mean, all_reduce_sum, broadcast_object
 from pipeline.inference import predict
+from pipeline.label_quality import summary, summary_by_class
 from pipeline.optimization import learning_rate
 from pipeline.progress import View
 from pipeline.run_folder import RunFolder
@@ -50,6 +51,8 @@ class RunLog:
         images = (self.config.batch.labelled + self.config.unlabelled_batch) * (progress.step - self.mark_step)
         line: dict[str, Any] = {"step": progress.step}
         line |= {name: total / sums[-1] for name, total in zip(TERMS, sums, strict=False)}
+        line |= summary(all_reduce_sum(self.run.quality.since_line))
+        self.run.quality.since_line.zero_()
         line["lr"] = learning_rate(self.config.optimizer.lr, progress.step - 1, self.config.steps)
         line["images_per_second"] = images / max(now - self.mark, 1e-9)
         self.mark, self.mark_step = now, progress.step
@@ -59,13 +62,15 @@ class RunLog:
     def evaluation(self) -> None:
         """An evaluation line: the EMA model on the test set."""
         began, run = time.monotonic(), self.run
-        logits = predict(run.ema.module, run.test_images, run.numerics, run.ranks)
+        logits = predict(run.evaluated, run.test_images, run.numerics, run.ranks)
         metrics = broadcast_object(calibration.metrics(logits, run.test_images.labels) if self.main else None)
         step = run.progress.step
         if not run.progress.best or metrics["error"] < run.progress.best["error"]:
             run.progress.best = {"step": step, **{name: metrics[name] for name in SHOWN}}
         self.predictions = (step, logits)
         line = {"step": step, **{name: metrics[name] for name in SHOWN}}
+        line |= summary_by_class(all_reduce_sum(run.quality.by_class))
+        run.quality.by_class.zero_()
         self._write(line, "test")
         self.view.evaluation(line)
         self.mark += time.monotonic() - began
@@ -83,7 +88,7 @@ class RunLog:
         """predictions.npz, status.json and result.json of the EMA model at the last step."""
         step = self.run.progress.step
         if self.predictions is None or self.predictions[0] != step:
-            logits = predict(self.run.ema.module, self.run.test_images, self.run.numerics, self.run.ranks)
+            logits = predict(self.run.evaluated, self.run.test_images, self.run.numerics, self.run.ranks)
             self.predictions = (step, logits)
         self._count_seconds()
         if self.main and self.board:
@@ -104,7 +109,7 @@ class RunLog:
         if self.main and self.board:
             self.folder.append(line)
             for name, value in line.items():
-                if name != "step":
+                if name != "step" and isinstance(value, int | float):
                     self.board.add_scalar(f"{group}/{name}", value, line["step"])
 
     def _count_seconds(self) -> None:

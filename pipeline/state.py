@@ -7,20 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import checkpoint, models
 from pipeline.algorithms import ALGORITHMS
-from pipeline.config import Config
-from pipeline.data import Batch, EvalImages, TrainImages
+from pipeline.data import EvalImages, TrainImages
 from pipeline.dataset import Dataset
 from pipeline.distributed import Ranks, all_reduce_mean, local_world
-from pipeline.mixing import MIXINGS
+from pipeline.joint import Joint
+from pipeline.label_quality import LabelQuality
+from pipeline.mixes import MIXES
+from pipeline.mixing import Pool, mix_images
+from pipeline.numerics import Numerics
 from pipeline.optimization import build_ema, build_optimizer
-from pipeline.pseudo_labels import Problem
-from pipeline.step import TERMS, Inputs, Numerics, to_device
+from pipeline.options import Config
+from pipeline.pseudo_labels import Problem, PseudoLabels
+from pipeline.step import TERMS, Inputs, Mixed, Objective, Observed, Passes, Split, to_device
 from pipeline.streams import Order, VirtualShards
 
 # Newer torch has a new name for it and warns at the old one.
@@ -53,8 +58,9 @@ class Training:
 
     def __init__(self, config: Config, dataset: Dataset, ranks: Ranks, threads: int) -> None:
         self.config, self.ranks, self.split = config, ranks, dataset.split
-        self.numerics = Numerics(config.precision, dataset, ranks.device)
-        self.model = self._network(len(dataset.classes))
+        self.numerics = Numerics(config.precision, dataset, ranks.device, config.augment.normalisation)
+        self.num_classes = len(dataset.classes)
+        self.model = self._network()
         self.ddp = self._wrap(self.model, dataset.image_size)
         self.ema = build_ema(self.model, config.ema)
         self.optimizer = build_optimizer(self.model, config.optimizer)
@@ -62,27 +68,33 @@ class Training:
         batches = config.batch.labelled, config.unlabelled_batch
         self.shards = VirtualShards.of(dataset.num_train, *batches)
         order = build_order(config, dataset, self.shards, ranks)
-        problem = Problem(
-            config,
-            len(dataset.classes),
-            self.shards.rows * self.shards.count // ranks.world,
-            dataset.num_train - (0 if config.unlabelled.include_labelled else len(dataset.split)),
-            self.numerics.dtype,
-            ranks.device,
-        )
+        problem = self._problem(dataset, order)
         self.algorithm = ALGORITHMS[config.algorithm](problem)
-        self.mixing = MIXINGS[config.mix](problem, self.labels, order.repeats, self.numerics, ranks)
+        self.mix = MIXES[config.mix](problem)
+        self.passes = self._passes()
+        self.quality = LabelQuality(self._hidden_labels(dataset, problem.num_rows), self.num_classes)
         place = ranks.rank, ranks.world
-        self.train_images = TrainImages(
-            dataset, order, batches, *place, config.seed, config.augment.operations, threads
-        )
+        self.train_images = TrainImages(dataset, order, batches, *place, config.seed, config.augment, threads)
         self.test_images = EvalImages(dataset, config.eval_batch, *place, threads)
         self.progress = Progress(torch.zeros(len(TERMS) + 1, dtype=self.numerics.dtype, device=ranks.device))
 
     def inputs(self) -> Iterator[Inputs]:
         """The batches from the current step on, on the device."""
         for batch in self.train_images.batches(self.progress.step, self.config.steps):
-            yield to_device(batch, self.split, self.labels, self._rows(batch), self.ranks)
+            yield to_device(batch, self.split, self.labels, batch.rows, self.ranks)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model that evaluations and predictions are made with."""
+        return self.ema.module if self.config.evaluation.weights == "ema" else self.model
+
+    def mixed(self, inputs: Inputs, seen: Observed, pseudo: PseudoLabels) -> Mixed | None:
+        """This rank's mixed images of the step, none before the warm-up is over."""
+        if inputs.step < self.config.warmup:
+            return None
+        pool = Pool(inputs, self.config.mixing, self.ranks, self.numerics)
+        pairs = self.mix.pair(inputs, seen, pseudo, pool)
+        return mix_images(pairs, pool, seen, pseudo, self.labels, self.num_classes)
 
     def save(self, folder: Path) -> None:
         """Writes the checkpoint of the current step. Collective.
@@ -90,7 +102,8 @@ class Training:
         A checkpoint keeps one copy of what is not sharded, so the ranks' sums become their mean first, here and in the
         run that goes on: both then log the same line.
         """
-        self.progress.sums.copy_(all_reduce_mean(self.progress.sums))
+        for sums in (self.progress.sums, *self.quality.state().values()):
+            sums.copy_(all_reduce_mean(sums))
         checkpoint.save(folder, self.progress.step, self._state(), self.ranks)
 
     def load(self, folder: Path) -> bool:
@@ -110,7 +123,7 @@ class Training:
             for name, p in self.model.named_parameters()
             if p.requires_grad
         }
-        kept = {"algorithm": self.algorithm.state(), "mixing": self.mixing.state()}
+        kept = {"algorithm": self.algorithm.state(), "mixing": self.mix.state()}
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
@@ -119,6 +132,7 @@ class Training:
             **{f"{name}_replicated": state["replicated"] for name, state in kept.items()},
             **{f"{name}_sharded": checkpoint.shard_rows(state["sharded"], self.ranks) for name, state in kept.items()},
             "sums": self.progress.sums,
+            "quality": self.quality.state(),
             "progress": {
                 "step": self.progress.step,
                 "seconds": self.progress.seconds,
@@ -126,8 +140,40 @@ class Training:
             },
         }
 
-    def _network(self, num_classes: int) -> nn.Module:
-        model = models.build(self.config.model, num_classes, self.config.seed)
+    def _problem(self, dataset: Dataset, order: Order) -> Problem:
+        config, shards = self.config, self.shards
+        labelled_share = order.shares[0]
+        return Problem(
+            config,
+            self.num_classes,
+            shards.rows * shards.count // self.ranks.world if config.unlabelled_batch else 0,
+            dataset.num_train - (0 if config.unlabelled.include_labelled else len(dataset.split)),
+            self.numerics.dtype,
+            self.ranks.device,
+            self.labels,
+            order.repeats,
+            max(-(-labelled_share // len(stream.members)) for stream in order.labelled) + 1,
+        )
+
+    def _passes(self) -> Passes:
+        objective = Objective(self.config, self.num_classes, self.numerics)
+        if self.config.forward == "joint":
+            return Joint(self.ddp, self.algorithm, self.config.mixing, objective)
+        needed = self.config.unlabelled_batch > 0 or self.mix.observes
+        return Split(self.model, self.ddp, needed, objective)
+
+    def _hidden_labels(self, dataset: Dataset, num_rows: int) -> Tensor:
+        """True labels by this rank's table rows, where the data set knows them."""
+        hidden = torch.full((num_rows,), -1, dtype=torch.int64)
+        if num_rows:
+            owned = self.shards.owned(self.ranks.rank, self.ranks.world)
+            positions = np.arange(self.shards.bounds(owned[0])[0], self.shards.bounds(owned[-1])[1])
+            rows = self.shards.row_of(positions, self.ranks.rank, self.ranks.world)
+            hidden[torch.from_numpy(rows)] = torch.from_numpy(dataset.hidden_labels[positions])
+        return hidden.to(self.ranks.device)
+
+    def _network(self) -> nn.Module:
+        model = models.build(self.config.model, self.num_classes, self.config.seed)
         if self.ranks.world > 1 and self.ranks.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return model.to(self.ranks.device, self.numerics.dtype).to(memory_format=torch.channels_last)
@@ -151,9 +197,6 @@ class Training:
             buffer.copy_(saved)
         model.zero_grad()
         return ddp
-
-    def _rows(self, batch: Batch) -> Any:
-        return self.shards.row_of(batch.unlabelled_index, self.ranks.rank, self.ranks.world)
 
 
 def build_order(config: Config, dataset: Dataset, shards: VirtualShards, ranks: Ranks) -> Order:

@@ -1,22 +1,24 @@
-"""The three acts of a step: observe without gradient, pair (see mixing.py), learn with gradient.
+"""What a step works on, and the step itself: observe without gradient, learn with gradient.
 
-The weak views never carry a gradient in these methods, so they are observed by the bare model; one
-forward/backward of [labelled, unlabelled strong, mixed] through DDP learns.
+The weak views never carry a gradient in these methods, so they are observed by the bare model; one forward/backward
+of [labelled, unlabelled strong, mixed] through DDP learns. joint.py has the peers' way instead.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Config
 from pipeline.data import Batch, Views
-from pipeline.dataset import Dataset
 from pipeline.distributed import Ranks
-from pipeline.losses import cross_entropy, rank_share, soft_cross_entropy
+from pipeline.losses import SOFT_LOSSES, cross_entropy, rank_share, smooth, smoothing_share
+from pipeline.numerics import Numerics
 from pipeline.pseudo_labels import PseudoLabels
+
+if TYPE_CHECKING:
+    from pipeline.options import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +49,31 @@ class Mixed:
 
     images: Tensor  # [m, 3, S, S] normalised
     targets: Tensor  # [m, C]
+    weight: Tensor  # [m]: 0 where a pair does not count
+    count: int  # M, of all ranks that share the list
+    world: int  # how many share it
+
+
+class BaseTerms(NamedTuple):
+    """Loss of the base algorithm, this rank's share of global means (scalars)."""
+
+    labelled: Tensor
+    unlabelled: Tensor
 
 
 TERMS = ("loss", "loss_labelled", "loss_unlabelled", "loss_mix", "mask_rate")
 
 
-class Numerics:
-    """Number formats: what the network computes in, and how uint8 images become its input."""
+class Passes(Protocol):
+    """The forward passes of a step; ``forward: split | joint`` chooses."""
 
-    def __init__(self, precision: str, dataset: Dataset, device: torch.device) -> None:
-        self.precision = resolve_precision(precision, device)
-        self.device = device
-        self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        shape = (1, 3, 1, 1)
-        self.mean = torch.tensor(dataset.mean, dtype=self.dtype, device=device).reshape(shape) * 255
-        self.scale = 1 / (torch.tensor(dataset.std, dtype=self.dtype, device=device).reshape(shape) * 255)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+    def observe(self, inputs: Inputs) -> Observed:
+        """Logits and features of the weak views, detached."""
+        ...
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, S, S] -> zero mean, unit variance per channel; keeps channels_last."""
-        return (images.to(self.dtype) - self.mean) * self.scale
-
-    def autocast(self) -> AbstractContextManager[object]:
-        """A fresh context for each pass: autocast caches its cast weights, with or without gradient."""
-        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return torch.autocast(self.device.type, half) if half else nullcontext()
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """``auto`` is bf16 where the hardware computes in it, else fp16 on CUDA and fp32 on CPU."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if cpu_has_bf16() else "fp32"
-
-
-def cpu_has_bf16() -> bool:
-    """True where the processor multiplies bfloat16 (AVX512-BF16 or AMX), as torch itself detects it."""
-    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
-    return any(probe is not None and probe() for probe in probes)
+    def learn(self, inputs: Inputs, seen: Observed, pseudo: PseudoLabels, mixed: Mixed | None) -> Tensor:
+        """TERMS [5]; element 0, with gradient, is the objective (Eq. 10)."""
+        ...
 
 
 def to_device(batch: Batch, split: np.ndarray, labels: Tensor, rows: np.ndarray, ranks: Ranks) -> Inputs:
@@ -99,33 +86,67 @@ def to_device(batch: Batch, split: np.ndarray, labels: Tensor, rows: np.ndarray,
     return Inputs(batch.step, views, labels[mine], slots, table_rows, batch)
 
 
-@torch.no_grad()
-def observe(model: nn.Module, inputs: Inputs, numerics: Numerics) -> Observed:
-    """Forward of all weak views by the bare model in training mode."""
-    num = len(inputs.views.labelled)
-    images = numerics.normalise(torch.cat([inputs.views.labelled, inputs.views.weak]))
-    with numerics.autocast():
-        logits, features = model(images)
-    return Observed(logits[:num], features[:num], logits[num:], features[num:])
+class Split:
+    """Observe with the bare ``model``, learn through ``ddp``. ``needed``: something looks at the weak views."""
+
+    def __init__(self, model: nn.Module, ddp: nn.Module, needed: bool, objective: "Objective") -> None:
+        self.model, self.ddp, self.needed, self.objective = model, ddp, needed, objective
+
+    @torch.no_grad()
+    def observe(self, inputs: Inputs) -> Observed:
+        """Forward of all weak views in training mode."""
+        num, numerics = len(inputs.views.labelled), self.objective.numerics
+        if not self.needed:
+            nothing = torch.empty(0, self.objective.num_classes, dtype=numerics.dtype, device=numerics.device)
+            return Observed(nothing, nothing, nothing, nothing)
+        images = numerics.normalise(torch.cat([inputs.views.labelled, inputs.views.weak]))
+        with numerics.autocast():
+            logits, features = self.model(images)
+        return Observed(logits[:num], features[:num], logits[num:], features[num:])
+
+    def learn(self, inputs: Inputs, seen: Observed, pseudo: PseudoLabels, mixed: Mixed | None) -> Tensor:
+        """One forward of [labelled, strong, mixed]."""
+        objective = self.objective
+        views = [objective.numerics.normalise(torch.cat([inputs.views.labelled, inputs.views.strong]))]
+        images = torch.cat([*views, mixed.images]) if mixed else views[0]
+        with objective.numerics.autocast():
+            logits, _ = self.ddp(images.contiguous(memory_format=torch.channels_last))
+        num, end = len(inputs.labels), len(views[0])
+        base = objective.base(logits[:num], logits[num:end], inputs, pseudo)
+        mix = objective.mix(logits[end:], mixed)
+        total = base.labelled + objective.unlabelled_weight * base.unlabelled + objective.mix_weight * mix
+        return objective.terms(total, base, mix, pseudo)
 
 
-def learn(
-    ddp: nn.Module, inputs: Inputs, pseudo: PseudoLabels, mixed: Mixed | None, config: Config, numerics: Numerics
-) -> Tensor:
-    """Forward of [labelled, strong, mixed] -> TERMS [5]; element 0, with gradient, is the objective (Eq. 10)."""
-    views = [numerics.normalise(torch.cat([inputs.views.labelled, inputs.views.strong]))] + (
-        [mixed.images] if mixed else []
-    )
-    images = torch.cat(views).contiguous(memory_format=torch.channels_last)
-    with numerics.autocast():
-        logits, _ = ddp(images)
-    num, end = len(inputs.labels), len(views[0])
-    world = config.batch.labelled // num
-    supervised = rank_share(cross_entropy(logits[:num], inputs.labels), config.batch.labelled, world)
-    consistency = cross_entropy(logits[num:end], pseudo.label) * pseudo.weight
-    unsupervised = rank_share(consistency, config.unlabelled_batch, world)
-    total, mix = supervised + config.unlabelled.weight * unsupervised, logits.new_zeros(())
-    if mixed:
-        mix = rank_share(soft_cross_entropy(logits[end:], mixed.targets), config.batch.labelled, world)
-        total = total + config.mixing.weight * mix
-    return torch.stack([total, supervised, unsupervised, mix, pseudo.weight.mean()])
+class Objective:
+    """Eq. 10, term by term, with label smoothing; every term this rank's share of a global mean."""
+
+    def __init__(self, config: "Config", num_classes: int, numerics: Numerics) -> None:
+        self.numerics, self.num_classes = numerics, num_classes
+        self.counts = config.batch.labelled, config.unlabelled_batch
+        self.unlabelled_weight, self.mix_weight = config.unlabelled.weight, config.mixing.weight
+        self.soft_loss = SOFT_LOSSES[config.mixing.loss]
+        on = config.smoothing
+        eps = smoothing_share(config.label_smoothing, on.form, num_classes)
+        self.eps, self.eps_unlabelled, self.eps_mixed = (
+            eps if used else 0.0 for used in (on.labelled, on.unlabelled, on.mixed)
+        )
+
+    def base(self, labelled: Tensor, strong: Tensor, inputs: Inputs, pseudo: PseudoLabels) -> BaseTerms:
+        """Logits [b_l, C] and [b_u, C] -> the base algorithm's two terms."""
+        world = self.counts[0] // len(inputs.labels)
+        supervised = cross_entropy(labelled, inputs.labels, self.eps)
+        consistency = cross_entropy(strong, pseudo.label, self.eps_unlabelled) * pseudo.weight
+        return BaseTerms(rank_share(supervised, self.counts[0], world), rank_share(consistency, self.counts[1], world))
+
+    def mix(self, logits: Tensor, mixed: Mixed | None) -> Tensor:
+        """Logits [m, C] of the mixed images -> their term, 0 without."""
+        if mixed is None:
+            return logits.new_zeros(())
+        per_image = self.soft_loss(logits, smooth(mixed.targets, self.eps_mixed)) * mixed.weight
+        return rank_share(per_image, mixed.count, mixed.world)
+
+    def terms(self, total: Tensor, base: BaseTerms, mix: Tensor, pseudo: PseudoLabels) -> Tensor:
+        """TERMS [5]."""
+        used = pseudo.weight.sum() / max(len(pseudo.weight), 1)
+        return torch.stack([total, base.labelled, base.unlabelled, mix, used.to(total.dtype)])

@@ -7,6 +7,8 @@ of one global permutation per epoch of the split.
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +28,14 @@ class VirtualShards:
 
     @classmethod
     def of(cls, num_samples: int, labelled_batch: int, unlabelled_batch: int) -> "VirtualShards":
-        """The largest power of two up to 64 that divides both batches and leaves no shard below its share."""
+        """The largest power of two up to 64 that divides both batches and leaves no shard below its share.
+
+        ``unlabelled_batch`` may be 0 (supervised training); no shard is empty then either.
+        """
         count = MOST_SHARDS
         while labelled_batch % count or unlabelled_batch % count:
             count //= 2
-        while count > 1 and num_samples // count < unlabelled_batch // count:
+        while count > 1 and num_samples // count < max(1, unlabelled_batch // count):
             count //= 2
         return cls(num_samples, count)
 
@@ -98,14 +103,14 @@ class Stream:
         return self._orders[epoch]
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """Some steps of both streams, int64. Labelled: the GLOBAL batch [steps, L]; unlabelled: this rank's part."""
 
     labelled: Ints  # [steps, L] positions in train.beton
     labelled_visit: Ints  # [steps, L]
-    unlabelled: Ints  # [steps, U / W]
+    unlabelled: Ints  # [steps, U / W]; U may be 0
     unlabelled_visit: Ints  # [steps, U / W]
+    rows: Ints  # [steps, U / W] rows of the unlabelled in this rank's part of a table
 
 
 class Order:
@@ -130,8 +135,9 @@ class Order:
         parts = [shards.within(split, s) for s in range(shards.count)] if sharded else [split]
         self.labelled = [Stream(members, seed, LABELLED, s) for s, members in enumerate(parts)]
         self.shares = labelled_batch // len(parts), unlabelled_batch // shards.count
+        self.rows = partial(shards.row_of, rank=rank, world=world)
         self.unlabelled = []
-        for shard in shards.owned(rank, world):
+        for shard in shards.owned(rank, world) if unlabelled_batch else ():
             members = np.arange(*shards.bounds(shard), dtype=np.int64)
             if not include_labelled:
                 members = np.setdiff1d(members, split, assume_unique=True)
@@ -140,18 +146,19 @@ class Order:
     @property
     def repeats(self) -> int:
         """How often one sample can occur in this rank's part of one batch at most."""
-        return max(-(-self.shares[1] // len(s.members)) for s in self.unlabelled) + 1
+        return max((-(-self.shares[1] // len(s.members)) for s in self.unlabelled), default=0) + 1
 
     def draw(self, first_step: int, steps: int) -> Draw:
         """The batches of ``steps`` steps from ``first_step`` on."""
         labelled = _interleave(self.labelled, self.shares[0], first_step, steps)
         unlabelled = _interleave(self.unlabelled, self.shares[1], first_step, steps)
-        return Draw(*labelled, *unlabelled)
+        return Draw(*labelled, *unlabelled, self.rows(unlabelled[0]))
 
 
 def _interleave(streams: list[Stream], share: int, first_step: int, steps: int) -> tuple[Ints, Ints]:
     """[steps, streams x share] of index and visit: at each step ``share`` samples of every stream in turn."""
     taken = [s.take(first_step * share, (first_step + steps) * share) for s in streams]
-    index = np.concatenate([i.reshape(steps, share) for i, _ in taken], axis=1)
-    visit = np.concatenate([v.reshape(steps, share) for _, v in taken], axis=1)
+    none = np.empty((steps, 0), np.int64)
+    index = np.concatenate([none, *(i.reshape(steps, share) for i, _ in taken)], axis=1)
+    visit = np.concatenate([none, *(v.reshape(steps, share) for _, v in taken)], axis=1)
     return index, visit

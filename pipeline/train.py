@@ -17,14 +17,13 @@ import torch
 
 from pipeline import config as configuration
 from pipeline import distributed, models
-from pipeline.config import Config
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.distributed import Ranks, average_buffers
 from pipeline.optimization import learning_rate, set_learning_rate
+from pipeline.options import Config
 from pipeline.run_folder import RunFolder
 from pipeline.run_log import RunLog
 from pipeline.state import Training, choose_threads
-from pipeline.step import learn, observe
 from pipeline.streams import VirtualShards
 
 
@@ -34,7 +33,7 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
     torch.set_num_threads(threads)
     run = Training(config, dataset, ranks, threads)
     resumed = run.load(folder.checkpoints)
-    model, ddp, ema, optimizer, scaler = run.model, run.ddp, run.ema, run.optimizer, run.numerics.scaler
+    model, ema, optimizer, scaler = run.model, run.ema, run.optimizer, run.numerics.scaler
     log = RunLog(run, folder, threads)
 
     with log.view:
@@ -45,16 +44,16 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             set_learning_rate(optimizer, learning_rate(config.optimizer.lr, inputs.step, config.steps))
             model.train()
 
-            # observe: pseudo-labels and margins from the weak views, no gradient
-            seen = observe(model, inputs, run.numerics)
+            # observe: pseudo-labels and margins from the weak views
+            seen = run.passes.observe(inputs)
             pseudo = run.algorithm.pseudo_label(seen.unlabelled_logits, inputs.rows)
-            run.mixing.track(inputs, seen)
+            run.mix.track(inputs, seen)
 
             # pair: easy with hard, after the warm-up
-            mixed = run.mixing.mix(inputs, seen, pseudo) if inputs.step >= config.warmup else None
+            mixed = run.mixed(inputs, seen, pseudo)
 
-            # learn: one forward and backward of [labelled, strong, mixed]
-            terms = learn(ddp, inputs, pseudo, mixed, config, run.numerics)
+            # learn: [labelled, strong, mixed]
+            terms = run.passes.learn(inputs, seen, pseudo, mixed)
             optimizer.zero_grad()
             scaler.scale(terms[0]).backward()
 
@@ -64,6 +63,7 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             average_buffers(model)
             ema.update_parameters(model)
             run.progress.add(step, terms.detach())
+            run.quality.add(inputs.rows, pseudo)
 
             # log, evaluate, save
             last = step == config.steps
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     """What the config alone cannot tell: model name, ranks, run folder. Raises ValueError."""
-    models.parse(config.model.name)
+    models.check(config.model.name)
     shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
     rank, world = distributed.launched_world()
     shards.check_world(world)

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.config import Config
-from pipeline.data import EvalImages, Images
+from pipeline.options import Config
+from pipeline.data import EvalImages
 from pipeline.dataset import Dataset, open_dataset
 from tests.dataprep_fixtures import pixels
 
@@ -146,8 +146,8 @@ def evaluated(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def loaded(beton: Path) -> tuple[np.ndarray, np.ndarray]:
     """(images uint8 [N,S,S,3] as stored, labels [N]) through the training loader."""
-    reader = Images(str(beton), 16, 1, lambda decoded, _: torch.from_numpy(decoded.copy()))
-    batches = [batch.numpy() for batch in reader.read(np.arange(len(reader.labels)))]
+    reader = BetonReader(str(beton), 16, 1, lambda decoded, _: torch.from_numpy(decoded.copy()))
+    batches = [batch.numpy() for batch in reader.read(cut(np.arange(len(reader.labels)), 16))]
     return np.concatenate(batches), reader.labels
 
 

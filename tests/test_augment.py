@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from pipeline import augment
-from pipeline.augment import center_crop, weak_and_strong_views, weak_views
+from pipeline.augment import Augmentation, center_crop, weak_and_strong_views, weak_views
+from pipeline.image_resize import draw_window, resize_window
 from pipeline.randaugment import rand_augment
 from pipeline.randomness import LABELLED, UNLABELLED, draw_key, uniform, uniforms
 
@@ -27,10 +28,12 @@ def reference_crop(image: np.ndarray, key: int, side: int, padding: int, flip: b
     return window[:, ::-1] if flip and uniform(np.uint64(key), 2) < 0.5 else window
 
 
-def both(size: int, side: int, padding: int, flip: bool, num_ops: int, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    images, index, visit = batch(size)
+def both(
+    size: int, side: int, padding: int, flip: bool, num_ops: int, seed: int = 4, **given: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    images, index, visit = given.values() if given else batch(size)
     weak, strong = (np.full((len(images), side, side, 3), 9, np.uint8) for _ in range(2))
-    weak_and_strong_views(images, index, visit, seed, UNLABELLED, padding, flip, num_ops, weak, strong)
+    weak_and_strong_views(images, index, visit, seed, UNLABELLED, Augmentation(padding, flip, num_ops), weak, strong)
     return weak, strong
 
 
@@ -40,14 +43,33 @@ def test_views_equal_pad_slice_mirror(size: int, side: int, padding: int, flip: 
     images, index, visit = batch(size)
     weak, strong = both(size, side, padding, flip, num_ops=3)
     alone = np.zeros_like(weak)
-    weak_views(images, index, visit, 4, UNLABELLED, padding, flip, alone)
+    weak_views(images, index, visit, 4, UNLABELLED, Augmentation(padding, flip), alone)
     for i, image in enumerate(images):
         keys = [draw_key(4, UNLABELLED, visit[i], index[i], view) for view in (0, 1)]
         want = np.ascontiguousarray(reference_crop(image, keys[0], side, padding, flip))
         np.testing.assert_array_equal(weak[i], want)
         np.testing.assert_array_equal(alone[i], want)
         want = np.ascontiguousarray(reference_crop(image, keys[1], side, padding, flip))
-        rand_augment(want, np.empty_like(want), np.uint64(keys[1]), 3)
+        rand_augment(want, np.empty_like(want), np.uint64(keys[1]), 3, False)
+        np.testing.assert_array_equal(strong[i], want)
+
+
+@pytest.mark.parametrize("google", [False, True])
+@pytest.mark.parametrize(("size", "side"), [(256, 224), (40, 32)])
+def test_resized_strong_views_equal_window_resize_mirror_augment(size: int, side: int, google: bool) -> None:
+    """The weak view stays what it is; the strong one is a resized window, mirrored and augmented."""
+    images, index, visit = batch(size, count=8)
+    weak, strong = np.zeros((2, len(images), side, side, 3), np.uint8)
+    how = Augmentation(padding=0, flip=True, operations=2, google=google, resized=True)
+    weak_and_strong_views(images, index, visit, 4, UNLABELLED, how, weak, strong)
+    np.testing.assert_array_equal(weak, both(size, side, 0, True, 2, images=images, index=index, visit=visit)[0])
+    for i, image in enumerate(images):
+        key = np.uint64(draw_key(4, UNLABELLED, visit[i], index[i], 1))
+        want = np.empty((side, side, 3), np.uint8)
+        resize_window(image, *draw_window(size, key), False, want)
+        if uniform(key, 2) < 0.5:
+            want = np.ascontiguousarray(want[:, ::-1])
+        rand_augment(want, np.empty_like(want), key, 2, google)
         np.testing.assert_array_equal(strong[i], want)
 
 
@@ -57,7 +79,7 @@ def test_each_part_of_the_key_changes_the_views_and_nothing_else_does() -> None:
 
     def view(index: np.ndarray, visit: np.ndarray, seed: int = 1, stream: int = LABELLED) -> np.ndarray:
         out = np.zeros_like(images)
-        weak_views(images, index, visit, seed, stream, 4, True, out)
+        weak_views(images, index, visit, seed, stream, Augmentation(4, True), out)
         return out
 
     first = view(index, visit)
@@ -92,7 +114,7 @@ def test_crop_places_and_flips_are_uniform_and_views_independent() -> None:
     images = np.broadcast_to(grid.astype(np.uint8), (count, size, size, 3)).copy()
     out = np.zeros((2, count, 4, 4, 3), np.uint8)
     index, visit = np.arange(count), np.zeros(count, np.int64)
-    weak_and_strong_views(images, index, visit, 0, LABELLED, 0, True, 0, out[0], out[1])
+    weak_and_strong_views(images, index, visit, 0, LABELLED, Augmentation(0, True, 0), out[0], out[1])
     weak = out[0].astype(int)
     top, left, mirrored = weak[:, 0, 0, 0], weak[:, 0, :, 1].min(axis=1), weak[:, 0, 0, 1] > weak[:, 0, 1, 1]
     for places, kinds in ((top, 5), (left, 5), (mirrored, 2), ((top * 5 + left) * 2 + mirrored, 50)):
@@ -119,9 +141,9 @@ def test_wrong_arrays_are_refused() -> None:
         ((images.astype(np.float32), index, visit, out), 4),
     ]:
         with pytest.raises(AssertionError):
-            weak_views(*arrays[:3], 0, LABELLED, padding, True, arrays[3])
+            weak_views(*arrays[:3], 0, LABELLED, Augmentation(padding, True), arrays[3])
     with pytest.raises(AssertionError):
-        weak_and_strong_views(images, index, visit, 0, LABELLED, 4, True, 3, out, out)
+        weak_and_strong_views(images, index, visit, 0, LABELLED, Augmentation(4, True), out, out)
 
 
 def test_kernels_are_recompiled_when_a_helper_file_changes(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -1,6 +1,11 @@
 """The FFCV streams on the real digits: pixels, order, validity of kept batches, ends and errors."""
 
+import hashlib
+import os
 import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +14,10 @@ import torch
 from ffcv.reader import Reader
 
 from pipeline import augment, config
-from pipeline.data import Batch, EvalImages, TrainImages
+from pipeline.augment import Augmentation
+from pipeline.data import Batch, EvalImages, TrainImages, Views, augmentation
 from pipeline.dataset import Dataset, open_dataset
+from pipeline.options import AugmentConfig
 from pipeline.randomness import LABELLED, UNLABELLED
 from pipeline.streams import Order, VirtualShards
 
@@ -20,10 +27,15 @@ def digits(data: Path) -> Dataset:
     return open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
 
 
-def images(dataset: Dataset, rank: int = 0, world: int = 1, threads: int = 1) -> TrainImages:
-    shards = VirtualShards.of(dataset.num_train, 8, 24)
-    order = Order(dataset.split, shards, (8, 24), True, False, 0, rank, world)
-    return TrainImages(dataset, order, (8, 24), rank, world, 0, 3, threads)
+PADDED = Augmentation(padding=4, flip=False)
+
+
+def images(
+    dataset: Dataset, rank: int = 0, world: int = 1, threads: int = 1, batches: tuple[int, int] = (8, 24)
+) -> TrainImages:
+    shards = VirtualShards.of(dataset.num_train, *batches)
+    order = Order(dataset.split, shards, batches, True, False, 0, rank, world)
+    return TrainImages(dataset, order, batches, rank, world, 0, AugmentConfig(), threads)
 
 
 def stored(dataset: Dataset, positions: np.ndarray) -> np.ndarray:
@@ -41,11 +53,11 @@ def test_views_are_those_of_the_stored_images(digits: Dataset) -> None:
     for batch in images(digits).batches(3, 6):
         index, visit = batch.labelled_index, batch.labelled_visit
         weak = np.empty((8, 32, 32, 3), np.uint8)
-        augment.weak_views(stored(digits, index), index, visit, 0, LABELLED, 4, False, weak)
+        augment.weak_views(stored(digits, index), index, visit, 0, LABELLED, PADDED, weak)
         np.testing.assert_array_equal(batch.views.labelled.permute(0, 2, 3, 1).numpy(), weak)
         index, visit = batch.unlabelled_index, batch.unlabelled_visit
         weak, strong = np.empty((2, 24, 32, 32, 3), np.uint8)
-        augment.weak_and_strong_views(stored(digits, index), index, visit, 0, UNLABELLED, 4, False, 3, weak, strong)
+        augment.weak_and_strong_views(stored(digits, index), index, visit, 0, UNLABELLED, PADDED, weak, strong)
         np.testing.assert_array_equal(batch.views.weak.permute(0, 2, 3, 1).numpy(), weak)
         np.testing.assert_array_equal(batch.views.strong.permute(0, 2, 3, 1).numpy(), strong)
         assert batch.views.weak.is_contiguous(memory_format=torch.channels_last)
@@ -62,17 +74,69 @@ def test_kept_batches_stay_what_they_were(digits: Dataset) -> None:
     assert len(set(keys)) == 30
 
 
-def test_threads_ranks_and_restarts_change_nothing(digits: Dataset) -> None:
-    alone = list(images(digits).batches(0, 12))
-    two_threads = list(images(digits, threads=2).batches(0, 12))
-    restarted = [*images(digits).batches(0, 5), *images(digits).batches(5, 12)]
-    for other in (two_threads, restarted):
-        assert [key(b) for b in other] == [key(b) for b in alone]
-    halves = [list(images(digits, rank, 2).batches(0, 12)) for rank in (0, 1)]
-    for whole, *parts in zip(alone, *halves, strict=True):
-        for i, name in enumerate(("labelled", "weak", "strong")):
-            joined = torch.cat([p.views[i] for p in parts])
-            assert torch.equal(joined, whole.views[i]), name
+def digest(batches: Iterable[Batch]) -> str:
+    """Of all pixels and positions in order."""
+    total = hashlib.sha256()
+    for batch in batches:
+        total.update(key(batch) + batch.labelled_index.tobytes() + batch.unlabelled_index.tobytes())
+    return total.hexdigest()
+
+
+def test_ten_epochs_have_one_hash(digits: Dataset) -> None:
+    """On 1 thread, on 2, killed and resumed in the middle, and of 2 ranks put together."""
+    steps = 10 * digits.num_train // 24
+    stream = images(digits)
+    want = digest(stream.batches(0, steps))
+    assert digest(images(digits, threads=2).batches(0, steps)) == want
+    assert digest([*islice(stream.batches(0, steps), 203), *images(digits).batches(203, steps)]) == want
+    halves = zip(*(images(digits, rank, 2).batches(0, steps) for rank in (0, 1)), strict=True)
+    assert digest(joined(*both) for both in halves) == want
+
+
+def joined(zero: Batch, one: Batch) -> Batch:
+    views = Views(*(torch.cat(pair) for pair in zip(zero.views, one.views, strict=True)))
+    return replace(zero, views=views, unlabelled_index=np.concatenate([zero.unlabelled_index, one.unlabelled_index]))
+
+
+def test_memory_and_threads_stay_flat_over_fifty_epochs(digits: Dataset) -> None:
+    """Resident memory after 10 epochs and after 50; one thread of FFCV's while it reads."""
+    epoch, before = digits.num_train // 96, threading.active_count()
+    page = os.sysconf("SC_PAGE_SIZE")
+    resident, threads = [], set()
+    for batch in images(digits, batches=(8, 96)).batches(0, 50 * epoch):
+        if batch.step % epoch == epoch - 1:
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * page)
+            threads.add(threading.active_count())
+    assert max(resident[10:]) - max(resident[:10]) < 2**20 * 16
+    assert max(threads) <= before + 1 and threading.active_count() == before
+
+
+def test_a_batch_larger_than_the_data_repeats_images(digits: Dataset) -> None:
+    """Positions of later visits, with augmentations of their own, and every image as often as any other."""
+    few = replace(digits, num_train=10, split=np.array([2, 3, 7]))
+    batch = next(iter(images(few, batches=(8, 24)).batches(0, 1)))
+    assert sorted(np.bincount(batch.unlabelled_index).tolist()) == [2] * 6 + [3] * 4
+    assert len(np.unique(np.stack([batch.unlabelled_index, batch.unlabelled_visit]), axis=1).T) == 24
+    views = {batch.views.strong[i].numpy().tobytes() for i in range(24)}
+    assert len(views) == 24
+
+
+def test_supervised_batches_hold_labelled_images_alone(digits: Dataset) -> None:
+    """U = 0: nothing unlabelled is decoded, and the labelled views are those of any other batch size."""
+    stream = images(digits, batches=(8, 0))
+    assert stream.reader.loader.batch_size == 8
+    for batch, usual in zip(stream.batches(3, 9), images(digits).batches(3, 9), strict=True):
+        assert torch.equal(batch.views.labelled, usual.views.labelled)
+        assert batch.views.weak.shape == batch.views.strong.shape == (0, 3, 32, 32)
+        assert batch.views.weak.is_contiguous(memory_format=torch.channels_last)
+        assert len(batch.unlabelled_index) == len(batch.unlabelled_visit) == len(batch.rows) == 0
+
+
+def test_rows_are_those_of_the_unlabelled_images(digits: Dataset) -> None:
+    stream = images(digits, rank=1, world=2)
+    shards = VirtualShards.of(digits.num_train, 8, 24)
+    for batch in stream.batches(0, 5):
+        np.testing.assert_array_equal(batch.rows, shards.row_of(batch.unlabelled_index, 1, 2))
 
 
 def test_chunks_join_without_a_gap(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,3 +178,20 @@ def test_every_test_image_once(digits: Dataset, world: int) -> None:
         expected = np.stack([raw[p : p + 3072].reshape(32, 32, 3) for p in pointers])
         np.testing.assert_array_equal(got.permute(0, 2, 3, 1).numpy(), expected)
     np.testing.assert_array_equal(parts[0].labels, reader.metadata["f1"])
+
+
+@pytest.mark.parametrize(
+    ("stored", "settings", "resized", "google"),
+    [
+        (32, [], False, False),
+        (40, [], True, False),
+        (40, ["augment.strong_crop=window"], False, False),
+        (32, ["augment.strong_crop=resized", "augment.pool=google"], True, True),
+    ],
+)
+def test_what_the_options_amount_to(
+    stored: int, settings: list[str], resized: bool, google: bool, digits: Dataset
+) -> None:
+    chosen = config.load(None, ["dataset=x", "augment.operations=2", *settings]).augment
+    how = augmentation(replace(digits, stored_size=stored, flip=True), chosen)
+    assert how == Augmentation(digits.crop_padding, True, 2, google, resized)

@@ -4,14 +4,12 @@ import math
 
 import torch
 
-from pipeline import config
 from pipeline.algorithms.fixmatch import FixMatch
-from pipeline.pseudo_labels import Problem
+from tests.problems import problem
 
 
 def fixmatch(threshold: float) -> FixMatch:
-    settings = config.load(None, ["dataset=x", f"unlabelled.threshold={threshold}"])
-    return FixMatch(Problem(settings, 4, 1, 1, torch.float32, torch.device("cpu")))
+    return FixMatch(problem(f"unlabelled.threshold={threshold}", classes=4))
 
 
 def test_targets_equal_the_formula() -> None:

@@ -5,18 +5,16 @@ from collections import Counter
 import pytest
 import torch
 
-from pipeline import config
 from pipeline.algorithms.flexmatch import FlexMatch
 from pipeline.distributed import Ranks
-from pipeline.pseudo_labels import Problem
+from tests.problems import problem
 from tests.ranks import alone, on_ranks
 
 ROWS, CLASSES, BATCH = 20, 3, 12
 
 
 def flexmatch(rows: int, *sets: str) -> FlexMatch:
-    settings = config.load(None, ["dataset=x", *sets])
-    return FlexMatch(Problem(settings, CLASSES, rows, rows, torch.float64, torch.device("cpu")))
+    return FlexMatch(problem(*sets, rows=rows))
 
 
 @pytest.mark.parametrize(

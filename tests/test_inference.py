@@ -11,13 +11,14 @@ from pipeline.data import EvalImages
 from pipeline.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.inference import predict
-from pipeline.step import Numerics
+from pipeline.numerics import Numerics
+from pipeline.options import ModelConfig
 from tests.ranks import alone, on_ranks
 
 
 def predicted(ranks: Ranks, data: Path) -> NDArray[np.float32]:
     dataset = open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
-    model = models.build(config.ModelConfig(name="wrn-10-1"), 10, 0)
+    model = models.build(ModelConfig(name="wrn-10-1"), 10, 0)
     images = EvalImages(dataset, 64, ranks.rank, ranks.world, 1)
     return predict(model, images, Numerics("bf16", dataset, ranks.device), ranks)
 
@@ -28,7 +29,7 @@ def test_ranks_agree_with_a_plain_forward(data: Path) -> None:
         np.testing.assert_allclose(part, whole, rtol=0, atol=1e-6)
     dataset = open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
     stored = torch.cat(list(EvalImages(dataset, 500, 0, 1, 1).batches()))
-    model = models.build(config.ModelConfig(name="wrn-10-1"), 10, 0).eval()
+    model = models.build(ModelConfig(name="wrn-10-1"), 10, 0).eval()
     with torch.inference_mode():  # float32 whatever precision trained
         expected = model((stored / 255 - dataset.mean[0]) / dataset.std[0])[0].numpy()
     np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-4)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.margins import ApmTable, AumTable, all_margins, label_margins
+from pipeline.margins import ApmTable, AumTable, EmaAumTable, all_margins, label_margins
 
 CPU = torch.device("cpu")
 
@@ -46,16 +46,24 @@ def test_apm_two_visits() -> None:
 
 
 def test_aum_two_visits() -> None:
-    table, slot, label = AumTable(1, CPU), torch.tensor([0]), torch.tensor([1])
+    table, slot, label = AumTable(1, 2, CPU), torch.tensor([0]), torch.tensor([1])
     table.update(slot, label_margins(torch.tensor([[2.0, 0.5, -1.0]], dtype=torch.float64), label))
     assert table.values(slot).item() == pytest.approx(-1.5)
     table.update(slot, label_margins(torch.tensor([[0.2, 1.0, -0.6]], dtype=torch.float64), label))
     assert table.values(slot).item() == pytest.approx(-0.35)
 
 
+def test_aum_in_the_form_of_equation_5() -> None:
+    """FACTS section 4: label 1, margins -1.5 and .8."""
+    table, slot = EmaAumTable(1, 2, CPU), torch.tensor([0])
+    for margin, expected in ((-1.5, -1.4955), (0.8, -0.35119325)):
+        table.update(slot, torch.tensor([margin], dtype=torch.float64))
+        assert table.values(slot).item() == pytest.approx(expected, abs=1e-9)
+
+
 def test_repeats_in_a_batch_are_visits() -> None:
     """``table[index] += value`` would keep one of the two."""
-    table = AumTable(3, CPU)
+    table = AumTable(3, 2, CPU)
     table.update(torch.tensor([2, 0, 2]), torch.tensor([1.0, 5.0, 2.0]))
     assert table.sums.tolist() == [5.0, 0.0, 3.0]
     assert table.counts.tolist() == [1, 0, 2]
@@ -66,7 +74,7 @@ def test_repeats_in_a_batch_are_visits() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 12))
 def test_tables_equal_a_dictionary_per_sample(seed: int, num_samples: int, batch: int) -> None:
     random = np.random.default_rng(seed)
-    table, aum = apm(num_samples, 4, repeats=batch), AumTable(num_samples, CPU)
+    table, aum = apm(num_samples, 4, repeats=batch), AumTable(num_samples, batch, CPU)
     average: dict[int, np.ndarray] = defaultdict(lambda: np.zeros(4))
     visits: dict[int, int] = defaultdict(int)
     margins_seen: dict[int, list[float]] = defaultdict(list)

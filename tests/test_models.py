@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from pipeline import models
-from pipeline.config import ModelConfig, OptimizerConfig
+from pipeline.options import ModelConfig, OptimizerConfig
 from pipeline.models.wide_resnet import Block
 from pipeline.optimization import build_optimizer
 
@@ -16,6 +17,7 @@ from pipeline.optimization import build_optimizer
         ("wrn-28-2", 10, 1_467_626, 128, 32),
         ("wrn-28-8", 100, 23_401_028, 512, 32),
         ("wrn-37-2", 10, 5_929_450, 256, 96),
+        ("resnet-50", 1000, 25_557_032, 2048, 64),
     ],
 )
 def test_parameter_counts(name: str, classes: int, parameters: int, features: int, size: int) -> None:
@@ -29,6 +31,36 @@ def test_decayed_parameters() -> None:
     optimizer = build_optimizer(models.build(ModelConfig(), 10, 0), OptimizerConfig())
     decayed = [g for g in optimizer.param_groups if g["weight_decay"] > 0]
     assert sum(p.numel() for g in decayed for p in g["params"]) == 1_463_984
+
+
+def test_decayed_parameters_of_resnet() -> None:
+    """All convolutions and the head, none of the norms, those of the shortcuts included."""
+    model = models.build(ModelConfig(name="resnet-50"), 1000, 0)
+    optimizer = build_optimizer(model, OptimizerConfig(weight_decay=3e-4))
+    layers = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in layers]
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(optimizer.param_groups[1]["params"]) == 2 * len(norms) + 1  # and the head's bias
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [3e-4, 0.0]
+
+
+def test_resnet_is_torchvisions() -> None:
+    """Same draws, same network; the features are what its head sees."""
+    ours = models.build(ModelConfig(name="resnet-50", norm_momentum=0.1), 10, seed=3).eval()
+    torch.manual_seed(3)
+    theirs = torchvision.models.resnet50(num_classes=10).eval()
+    images = torch.randn(2, 3, 64, 64)
+    logits, features = ours(images)
+    torch.testing.assert_close(logits, theirs(images))
+    torch.testing.assert_close(logits, ours.head(features))
+    assert {(m.eps, m.momentum) for m in ours.modules() if isinstance(m, nn.BatchNorm2d)} == {(1e-5, 0.1)}
+
+
+def test_resnet_convolutions_start_as_kaiming_fan_out() -> None:
+    for layer in models.build(ModelConfig(name="resnet-50"), 10, 0).modules():
+        if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 50_000:
+            fan_out = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1]
+            assert layer.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.02)
 
 
 def test_batch_norm_constants() -> None:
@@ -71,8 +103,11 @@ def test_dead_preactivation_is_a_choice() -> None:
     assert not torch.equal(dead(x)[0], live(x)[0])
 
 
-def test_group_norm_has_no_buffers() -> None:
-    assert not list(models.build(ModelConfig(name="wrn-10-1", norm="group"), 10, 0).buffers())
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-50"])
+def test_group_norm_has_no_buffers(name: str) -> None:
+    model = models.build(ModelConfig(name=name, norm="group"), 10, 0)
+    assert not list(model.buffers())
+    assert model(torch.zeros(1, 3, 32, 32))[0].shape == (1, 10)
 
 
 def test_weights_are_a_function_of_the_seed() -> None:
@@ -84,14 +119,20 @@ def test_weights_are_a_function_of_the_seed() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_logits_stay_float32_under_autocast() -> None:
-    model = models.build(ModelConfig(name="wrn-10-1"), 10, 0)
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-50"])
+def test_logits_stay_float32_under_autocast(name: str) -> None:
+    model = models.build(ModelConfig(name=name), 10, 0)
     with torch.autocast("cpu", torch.bfloat16):
         logits, features = model(torch.randn(2, 3, 32, 32))
     assert logits.dtype == features.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["wrn-11-2", "wrn-28", "resnet", "wrn-10-0"])
+@pytest.mark.parametrize("name", ["wrn-11-2", "wrn-28", "resnet", "resnet-18", "wrn-10-0"])
 def test_unknown_names(name: str) -> None:
-    with pytest.raises(ValueError, match="known: wrn-"):
-        models.parse(name)
+    with pytest.raises(ValueError, match=r"unknown model '.*'; known: wrn-.* resnet-50$"):
+        models.check(name)
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "wrn-28-8", "wrn-37-2", "resnet-50"])
+def test_known_names(name: str) -> None:
+    models.check(name)

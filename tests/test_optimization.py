@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config import EmaConfig, OptimizerConfig
+from pipeline.options import EmaConfig, OptimizerConfig
 from pipeline.optimization import build_ema, build_optimizer, learning_rate, set_learning_rate
 
 

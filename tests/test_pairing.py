@@ -1,12 +1,15 @@
 """Easy, hard and partners: traps of FACTS section 4 and 5, and a slow reference of Algorithm 1."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.pairing import calibratemix_pairs, hard_and_easy, least_similar, num_candidates, pick
+from pipeline.options import MixingConfig
+from pipeline.pairing import hard_and_easy, hard_mask, least_similar, num_candidates, opposite_partners, pick
 
 
 def test_split_by_rank_not_by_lower_median() -> None:
@@ -53,28 +56,40 @@ def slow_pairs(aum: list, apm: list, lf: np.ndarray, uf: np.ndarray, percent: fl
     return partners
 
 
+def options(**given: Any) -> MixingConfig:
+    return MixingConfig(**given)
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 9), st.integers(4, 30), st.sampled_from([5.0, 20.0, 100.0]))
-def test_pairs_equal_the_slow_reference(seed: int, num_l: int, num_u: int, percent: float) -> None:
+@given(st.integers(0, 10**6), st.integers(2, 9), st.integers(4, 30), st.sampled_from([0.0, 5.0, 20.0, 100.0]))
+def test_partners_equal_the_slow_reference(seed: int, num_l: int, num_u: int, percent: float) -> None:
     random = np.random.default_rng(seed)
     aum, apm = random.integers(0, 4, num_l).astype(float), random.normal(size=num_u)
     lf, uf, u = random.normal(size=(num_l, 6)), random.normal(size=(num_u, 6)), random.random(num_l)
-    lam = random.random((2, num_l))
-    pairs = calibratemix_pairs(
-        *(torch.from_numpy(x) for x in (aum, apm, lf, uf)), percent, *map(torch.tensor, (u, *lam))
+    aum_t, apm_t, lf_t, uf_t, u_t = (torch.from_numpy(x) for x in (aum, apm, lf, uf, u))
+    hard = hard_mask(aum_t, "rank"), hard_mask(apm_t, "rank")
+    partners = opposite_partners(lf_t, uf_t, *hard, options(k_percent=percent), u_t)
+    assert partners.tolist() == slow_pairs(aum.tolist(), apm.tolist(), lf, uf, percent or 100, u.tolist())
+    by_aum = sorted(range(num_l), key=lambda i: (aum[i], i))
+    assert hard[0].nonzero().flatten().tolist() == sorted(by_aum[: num_l // 2])
+
+
+def test_a_count_of_candidates_goes_before_the_share() -> None:
+    query, candidates = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.5], [-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    hard = torch.tensor([False]), torch.tensor([True, False, True, True])  # the least similar is easy, too
+    chosen = {
+        opposite_partners(query, candidates, *hard, options(k_count=k), torch.tensor([u])).item()
+        for k in (2,)
+        for u in (0.0, 0.3, 0.6, 0.999)
+    }
+    assert chosen == {2, 0}
+    assert opposite_partners(query, candidates, *hard, options(k_count=99), torch.tensor([0.9999])).item() == 3
+
+
+def test_median_split_keeps_equal_values_together() -> None:
+    assert hard_mask(torch.tensor([0.5, -1.0, 2.0, 0.1]), "median").tolist() == [False, True, False, True]
+    assert hard_mask(torch.zeros(4), "median").tolist() == [False] * 4
+    everyone = opposite_partners(
+        torch.eye(3), torch.eye(3), *[torch.zeros(3, dtype=torch.bool)] * 2, options(), torch.zeros(3)
     )
-    assert pairs.first.tolist() == list(range(num_l))
-    assert (pairs.second - num_l).tolist() == slow_pairs(aum.tolist(), apm.tolist(), lf, uf, percent, u.tolist())
-    hard = set(sorted(range(num_l), key=lambda i: (aum[i], i))[: num_l // 2])
-    assert pairs.lam.tolist() == [lam[1 if i in hard else 0][i] for i in range(num_l)]
-
-
-@given(st.integers(0, 10**6), st.integers(2, 20), st.integers(2, 50))
-def test_no_pair_holds_two_unlabelled_images(seed: int, num_l: int, num_u: int) -> None:
-    random = torch.Generator().manual_seed(seed)
-    draw = [torch.rand(n, generator=random) for n in (num_l, num_u)]
-    features = [torch.rand(n, 3, generator=random) for n in (num_l, num_u)]
-    pairs = calibratemix_pairs(*draw, *features, 5.0, *torch.rand(3, num_l, generator=random))
-    assert (pairs.first < num_l).all()
-    assert (pairs.second >= num_l).all()
-    assert (pairs.second < num_l + num_u).all()
+    assert everyone.tolist() == [1, 0, 0]  # nobody is hard: the least similar of all

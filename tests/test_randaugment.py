@@ -61,17 +61,18 @@ def check(name: str, value: float, image: np.ndarray) -> None:
 images = st.builds(
     make_image,
     st.sampled_from(["noise", "noise", "narrow", "levels", "constant"]),
-    st.integers(8, 64),
-    st.integers(8, 64),
+    st.integers(8, 256),
+    st.integers(8, 256),
     st.integers(0, 2**32 - 1),
 )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_operation_equals_pillow(name: str) -> None:
-    low, high = next((o.low, o.high) for o in OPERATIONS if o.name == name)
+    """Blends also far above factor 1, where they extrapolate."""
+    low, high = (0, 4) if name in BLENDS else next((o.low, o.high) for o in OPERATIONS if o.name == name)
 
-    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(images, st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]))
     def compare(image: np.ndarray, share: float) -> None:
         check(name, low + (high - low) * share, image)
@@ -159,7 +160,7 @@ def test_whole_chain_replayed_with_pillow(size: int, samples: int, num_ops: int)
         image = make_image("noise", size, size, index)
         key = draw_key(3, UNLABELLED, 8, index, 1)
         want, names = replay(image, key, num_ops)
-        rand_augment(image, np.empty_like(image), np.uint64(key), num_ops)
+        rand_augment(image, np.empty_like(image), np.uint64(key), num_ops, False)
         np.testing.assert_array_equal(image, want, err_msg=str(names))
         seen += names
     if samples * num_ops > 500:

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import config
 from pipeline.algorithms.softmatch import SoftMatch
 from pipeline.distributed import Ranks
-from pipeline.pseudo_labels import Problem
+from tests.problems import problem
 from tests.ranks import alone, on_ranks
 
 ROWS = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.4, 0.35, 0.25], [0.05, 0.05, 0.9]]
 
 
 def softmatch() -> SoftMatch:
-    return SoftMatch(Problem(config.load(None, ["dataset=x"]), 3, 1, 1, torch.float64, torch.device("cpu")))
+    return SoftMatch(problem())
 
 
 def first_step(ranks: Ranks) -> Any:

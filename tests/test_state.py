@@ -8,6 +8,7 @@ import torch
 from pipeline import config, models, train
 from pipeline.dataset import open_dataset
 from pipeline.distributed import Ranks
+from pipeline.options import ModelConfig
 from pipeline.run_folder import RunFolder
 from pipeline.state import Training, choose_threads
 from tests.ranks import on_ranks
@@ -25,7 +26,7 @@ def three_steps(ranks: Ranks, data: Path, out: Path) -> dict[str, torch.Tensor]:
 
 def test_the_reference_network_on_two_ranks(data: Path, tmp_path: Path) -> None:
     zero, one = on_ranks(2, three_steps, data, tmp_path / "run")
-    start = models.build(config.ModelConfig(), 10, 0).state_dict()
+    start = models.build(ModelConfig(), 10, 0).state_dict()
     for name, value in zero.items():
         assert torch.equal(value, one[name]), name
     assert not torch.equal(zero["head.weight"], start["head.weight"])
@@ -40,7 +41,7 @@ def fresh(ranks: Ranks, data: Path) -> Any:
 
 
 def test_settling_the_buckets_leaves_no_trace(data: Path) -> None:
-    start = models.build(config.ModelConfig(), 10, 0).state_dict()
+    start = models.build(ModelConfig(), 10, 0).state_dict()
     for state, gradients in on_ranks(2, fresh, data):
         assert all(torch.equal(state[name], value) for name, value in start.items())
         assert all(g is None for g in gradients)

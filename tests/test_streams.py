@@ -26,6 +26,8 @@ def order(num: int, batches: tuple[int, int], rank: int = 0, world: int = 1, **k
         (400, 64, 448, 1),
         (448, 64, 448, 64),
         (10**6, 6, 42, 2),
+        (1297, 64, 0, 64),  # supervised training draws no unlabelled image
+        (20, 64, 0, 16),
     ],
 )
 def test_number_of_shards(num: int, labelled: int, unlabelled: int, count: int) -> None:
@@ -95,6 +97,8 @@ def test_every_number_of_ranks_sees_the_same_global_batches(options: dict) -> No
         for name in ("unlabelled", "unlabelled_visit"):
             joined = np.concatenate([getattr(p, name) for p in parts], axis=1)
             np.testing.assert_array_equal(joined, getattr(alone, name))
+        rows = [part.rows + rank * 16 * 82 // world for rank, part in enumerate(parts)]  # 16 shards of 82 rows
+        np.testing.assert_array_equal(np.concatenate(rows, axis=1), alone.rows)
 
 
 def test_a_rank_draws_only_from_its_slice() -> None:
@@ -121,3 +125,15 @@ def test_repeats_bound_what_a_batch_holds() -> None:
 def test_a_stream_of_nothing_is_a_clear_error() -> None:
     with pytest.raises(ValueError, match="include_labelled"):
         order(100, (4, 28), split=np.arange(100), include_labelled=False)
+
+
+@pytest.mark.parametrize("options", [{}, {"sharded": True, "split": np.arange(1297), "include_labelled": False}])
+def test_no_unlabelled_batch_changes_nothing_else(options: dict) -> None:
+    """Supervised training, also on all labels with none left over."""
+    alone, both = order(1297, (16, 0), **options), order(1297, (16, 0), rank=1, world=2, **options)
+    assert (alone.unlabelled, alone.repeats) == ([], 1)
+    drawn = alone.draw(2, 9)
+    assert drawn.unlabelled.shape == drawn.unlabelled_visit.shape == drawn.rows.shape == (9, 0)
+    np.testing.assert_array_equal(both.draw(2, 9).labelled, drawn.labelled)
+    if not options:
+        np.testing.assert_array_equal(order(1297, (16, 112)).draw(2, 9).labelled, drawn.labelled)

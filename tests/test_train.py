@@ -54,7 +54,16 @@ def test_the_run_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     tested = [line for line in lines(out) if "error" in line]
     assert [line["step"] for line in trained] == list(range(1, 13))
     assert [line["step"] for line in tested] == [6, 12]
-    assert set(trained[0]) == {"step", "loss", "loss_labelled", "loss_unlabelled", "loss_mix", "mask_rate", "lr"}
+    assert set(trained[0]) == {
+        "step",
+        "loss",
+        "loss_labelled",
+        "loss_unlabelled",
+        "loss_mix",
+        "mask_rate",
+        "impurity",
+        "lr",
+    }
     got = result(out)
     assert {"step", "error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "num_samples", "best"} == set(got)
     assert (got["step"], got["num_samples"]) == (12, 500)

@@ -1,14 +1,25 @@
 """The base algorithms by name. A new one is a file with ``pseudo_label`` and ``state``, and a line here."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 from pipeline.algorithms.fixmatch import FixMatch
 from pipeline.algorithms.flexmatch import FlexMatch
 from pipeline.algorithms.softmatch import SoftMatch
+from pipeline.algorithms.supervised import Supervised
 from pipeline.pseudo_labels import Algorithm, Problem
 
-ALGORITHMS: dict[str, Callable[[Problem], Algorithm]] = {
+
+class Makes(Protocol):
+    """An algorithm's class."""
+
+    uses_unlabelled: bool
+
+    def __call__(self, problem: Problem) -> Algorithm: ...
+
+
+ALGORITHMS: dict[str, Makes] = {
     "fixmatch": FixMatch,
     "flexmatch": FlexMatch,
     "softmatch": SoftMatch,
+    "supervised": Supervised,
 }

@@ -12,6 +12,8 @@ from pipeline.pseudo_labels import Problem, PseudoLabels, State
 class FixMatch:
     """Fixed threshold on the confidence of the weak view. Keeps no state."""
 
+    uses_unlabelled = True
+
     def __init__(self, problem: Problem) -> None:
         self.threshold = problem.config.unlabelled.threshold
 

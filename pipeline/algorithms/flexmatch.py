@@ -20,6 +20,8 @@ class FlexMatch:
     the peers every rank counts its own and the thresholds drift apart.
     """
 
+    uses_unlabelled = True
+
     def __init__(self, problem: Problem) -> None:
         self.threshold = problem.config.unlabelled.threshold
         self.warmup = problem.config.unlabelled.threshold_warmup

@@ -14,17 +14,18 @@ from torch import Tensor
 from pipeline.distributed import all_reduce_mean, gather_columns
 from pipeline.pseudo_labels import Problem, PseudoLabels, State
 
-MOMENTUM = 0.999
-NUM_SIGMA = 2
 EPS = 1e-6
 
 
 class SoftMatch:
     """Keeps p_model [C], mu and var, taken over the global batch (the peer's reduction over ranks crashes)."""
 
+    uses_unlabelled = True
+
     def __init__(self, problem: Problem) -> None:
         options: dict[str, Any] = {"dtype": problem.dtype, "device": problem.device}
         self.num_classes = problem.num_classes
+        self.momentum, self.num_sigma = problem.config.softmatch.momentum, problem.config.softmatch.num_sigma
         self.p_model = torch.zeros(problem.num_classes, **options)
         self.mean = torch.full((), 1 / problem.num_classes, **options)
         self.variance = torch.ones((), **options)
@@ -36,13 +37,13 @@ class SoftMatch:
         confidence = self._align(probabilities).amax(dim=1)
         self._follow(gather_columns(confidence)[0])
         short = (confidence - self.mean).clamp(max=0)
-        weight = torch.exp(-(short**2) / (2 * self.variance / NUM_SIGMA**2))
+        weight = torch.exp(-(short**2) / (2 * self.variance / self.num_sigma**2))
         return PseudoLabels(logits.argmax(dim=1), weight)
 
     def _align(self, probabilities: Tensor) -> Tensor:
         """q [B, C]. p_model is the batch mean at the first call, its moving average from then on."""
         batch = all_reduce_mean(probabilities.mean(dim=0))
-        moved = MOMENTUM * self.p_model + (1 - MOMENTUM) * batch
+        moved = self.momentum * self.p_model + (1 - self.momentum) * batch
         self.p_model.copy_(torch.where(self.calls == 0, batch, moved))
         self.calls += 1
         aligned = probabilities * (1 / self.num_classes + EPS) / (self.p_model + EPS)
@@ -50,8 +51,8 @@ class SoftMatch:
 
     def _follow(self, confidence: Tensor) -> None:
         """Moments of the global batch's max q [U]."""
-        self.mean.mul_(MOMENTUM).add_((1 - MOMENTUM) * confidence.mean())
-        self.variance.mul_(MOMENTUM).add_((1 - MOMENTUM) * confidence.var())
+        self.mean.mul_(self.momentum).add_((1 - self.momentum) * confidence.mean())
+        self.variance.mul_(self.momentum).add_((1 - self.momentum) * confidence.var())
 
     def state(self) -> State:
         """Everything is the same on every rank."""

@@ -1,0 +1,48 @@
+"""Number formats: what the network computes in, and how uint8 images become its input."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from pipeline.dataset import Dataset
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Numerics:
+    """``precision`` as the option; ``normalisation``: the data set's own mean and std, or ImageNet's."""
+
+    def __init__(self, precision: str, dataset: Dataset, device: torch.device, normalisation: str = "dataset") -> None:
+        self.precision = resolve_precision(precision, device)
+        self.device = device
+        self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        mean, std = IMAGENET if normalisation == "imagenet" else (dataset.mean, dataset.std)
+        shape = (1, 3, 1, 1)
+        self.mean = torch.tensor(mean, dtype=self.dtype, device=device).reshape(shape) * 255
+        self.scale = 1 / (torch.tensor(std, dtype=self.dtype, device=device).reshape(shape) * 255)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, S, S] -> zero mean, unit variance per channel; keeps channels_last."""
+        return (images.to(self.dtype) - self.mean) * self.scale
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A fresh context for each pass: autocast caches its cast weights, with or without gradient."""
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        return torch.autocast(self.device.type, half) if half else nullcontext()
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """``auto`` is bf16 where the hardware computes in it, else fp16 on CUDA and fp32 on CPU."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if cpu_has_bf16() else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """True where the processor multiplies bfloat16 (AVX512-BF16 or AMX), as torch itself detects it."""
+    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
+    return any(probe is not None and probe() for probe in probes)
