@@ -63,6 +63,15 @@ def test_mistakes_are_named(setting: str, message: str) -> None:
         (["seed=1"], "dataset is not set"),
         (["mix=calibratemix", "steps=100", "warmup_steps=100"], "would never mix"),
         (["mix=calibratemix", "batch.labelled=1"], "easy and hard half"),
+        (["algorithm=supervised", "mix=all"], "mix=all needs unlabelled images"),
+        (["algorithm=supervised", "mix=random", "mixing.pool=unlabelled"], "mixing.pool=unlabelled needs unlabelled"),
+        (["mixing.double_base=true"], "needs forward=joint"),
+        (["mixing.update_bn=false"], "needs forward=joint"),
+        (["mix=all", "mixing.split=median"], "halves by rank"),
+        (["mixing.lambda_from=fixed", "mixing.alpha=2"], "between 0 and 1"),
+        (["mixing.all_pairs=LE+XX"], r"unknown \['LE\+XX'\]"),
+        (["mixing.all_pairs=''"], "write pairs of LE"),
+        (["label_smoothing=1"], "must be below 1"),
     ],
 )
 def test_impossible_combinations(sets: list[str], message: str) -> None:
@@ -95,6 +104,23 @@ def test_every_shipped_config_loads(path: Path) -> None:
 def test_presets_name_options_only() -> None:
     for preset in [*RECIPES.values(), *BUDGETS.values()]:
         config.build({"dataset": "x", **preset})
+
+
+def test_recipes_are_sets_of_options() -> None:
+    """FACTS section 5: where the authors' code and the paper's equations differ."""
+    paper, release = (config.load(None, ["dataset=x", f"recipe={name}"]) for name in ("paper", "release"))
+    assert (paper.warmup, release.warmup) == (102400, 150000)
+    assert (paper.forward, release.forward) == ("split", "joint")
+    assert (paper.mixing.similarity, release.mixing.similarity) == ("feature", "pixel")
+    assert (paper.mixing.k_count, release.mixing.k_count) == (None, 15)
+    assert (paper.mixing.loss, release.mixing.loss, release.mixing.weight) == ("ce", "bce", 2)
+    assert (paper.mixing.double_base, release.mixing.double_base) == (False, True)
+    assert (paper.mixing.apm_in_warmup, release.mixing.apm_in_warmup) == (True, False)
+
+
+def test_supervised_training_reads_no_unlabelled_images() -> None:
+    assert config.load(None, ["dataset=x", "algorithm=supervised"]).unlabelled_batch == 0
+    assert config.load(None, ["dataset=x"]).unlabelled_batch == 448
 
 
 def test_saved_config_loads_as_itself(tmp_path: Path) -> None:
