@@ -105,6 +105,14 @@ def test_unsure_pairs_do_not_count() -> None:
     assert mixed.count == everyone.count == LABELLED
 
 
+def hard_images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the fixed batch, always seen with the same logits: by mean margin of the label, and by the top margin."""
+    inputs, seen, pseudo = alone(batch)
+    margins = label_margins(seen.labelled_logits, inputs.labels)
+    aum = torch.stack([margins[slot == SLOTS].mean() for slot in SLOTS])
+    return hard_mask(aum, "rank"), hard_mask(label_margins(seen.unlabelled_logits, pseudo.label), "rank")
+
+
 def test_supervised_mixes_easy_with_hard_labelled() -> None:
     pairs, mixed = alone(partial(mixed_by, unlabelled=0), CalibrateMix, "algorithm=supervised")
     assert pairs.first.tolist() == list(range(LABELLED))
@@ -136,7 +144,10 @@ def test_all_pairs_come_from_their_sets() -> None:
     (_, first), (_, reverse) = (alone(mixed_by, MixupAll, f"mixing.all_pairs={p}") for p in ("LE+LH", "LH+LE"))
     assert first.count == reverse.count == 2
     easy, hard, easy_u = pairs.first[0:2].tolist(), pairs.first[4:6].tolist(), pairs.first[6:12].tolist()
-    assert sorted(easy + hard) == list(range(LABELLED))
+    hard_l, hard_u = hard_images()
+    assert sorted(easy) == (~hard_l).nonzero().flatten().tolist()
+    assert sorted(hard) == hard_l.nonzero().flatten().tolist()
+    assert sorted(easy_u) == ((~hard_u).nonzero().flatten() + LABELLED).tolist()
     assert set(pairs.second[0:2].tolist()) <= set(hard)
     assert set(pairs.second[4:6].tolist()) <= set(easy_u)
     assert not set(pairs.second[2:4].tolist()) & set(easy_u)
