@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.distributed import Ranks
+from pipeline.margins import AumTable
 from pipeline.mixes.difficulty import Difficulty
 from tests.problems import batch, problem
 from tests.ranks import alone
@@ -13,8 +14,8 @@ def visits(ranks: Ranks, in_warmup: bool) -> tuple[int, int]:
     for step in (3, 4, 5, 6):
         inputs, seen, _ = batch(ranks, step)
         difficulty.track(inputs, seen)
-    state = difficulty.state()
-    return int(state["replicated"]["counts"].max()), int(state["sharded"]["visits"].max())
+    assert isinstance(difficulty.aum, AumTable)
+    return int(difficulty.aum.counts.max()), int(difficulty.apm.visits.max())
 
 
 @pytest.mark.parametrize(("in_warmup", "expected"), [(True, (8, 4)), (False, (8, 2))])
