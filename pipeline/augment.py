@@ -1,8 +1,9 @@
 """Weak and strong views of a decoded batch: crop, flip, RandAugment, Cutout, in parallel over images.
 
 The padded image never exists; coordinates are reflected instead. Numbers of a view's sequence: 0 crop row, 1 crop
-column, 2 flip, from 3 RandAugment, from 100 google's, from 1000 the size of a resized crop. The wrappers below take and check the arrays; they may be called from
-a loader's thread (the kernels release the GIL), where two at once need numba's tbb or omp threading layer.
+column, 2 flip, from 3 RandAugment, from 100 google's, from 1000 the size of a resized crop. The wrappers below take and
+check the arrays; they may be called from a loader's thread (the kernels release the GIL), where two at once need
+numba's tbb or omp threading layer.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 FFCV reuses its buffers, leaks its thread where a loop is left early, gives no batch at all where indices do not fill
 one, and hangs where its thread meets an error. None of it gets out of this file: what a caller receives was made into
 memory of its own, every index is read, closing ends the thread, and an error is raised where the batch was awaited.
+
+FFCV offers no cache for what it compiles: each process compiles its decoder at the first batch (about a second).
+The kernels of augment.py, twenty seconds of compilation, are kept on disk by numba.
 """
 
 from collections.abc import Callable, Iterable, Iterator

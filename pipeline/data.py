@@ -74,7 +74,6 @@ class TrainImages:
         each = batches[0] // world
         self.mine = slice(rank * each, (rank + 1) * each)
         self.coming: deque[Batch] = deque()  # being decoded, their views still to be cut
-        self.pin = torch.cuda.is_available()
         size = (batches[0] + batches[1]) // world
         self.reader = BetonReader(str(dataset.train_beton), size, threads, self._views)
 
@@ -97,16 +96,13 @@ class TrainImages:
         index, visit = batch.labelled_index[self.mine], batch.labelled_visit[self.mine]
         num = len(index)
         assert np.array_equal(indices[num:], batch.unlabelled_index), "two loops over the same TrainImages"
-        labelled, weak, strong = (self._empty(n) for n in (num, *[len(indices) - num] * 2))
+        labelled, weak, strong = (_host_images(n, self.size) for n in (num, *[len(indices) - num] * 2))
         augment.weak_views(decoded[:num], index, visit, self.seed, LABELLED, self.how, labelled.numpy())
         index, visit = batch.unlabelled_index, batch.unlabelled_visit
         views = weak.numpy(), strong.numpy()
         if len(index):
             augment.weak_and_strong_views(decoded[num:], index, visit, self.seed, UNLABELLED, self.how, *views)
         return replace(batch, views=Views(*(x.permute(0, 3, 1, 2) for x in (labelled, weak, strong))))
-
-    def _empty(self, num: int) -> Tensor:
-        return torch.empty(num, self.size, self.size, 3, dtype=torch.uint8, pin_memory=self.pin)
 
 
 class EvalImages:
@@ -125,6 +121,11 @@ class EvalImages:
         yield from self.reader.read(cut(self.mine, self.batch_size))
 
     def _crop(self, decoded: Pixels, _: Ints) -> Tensor:
-        out = torch.empty(len(decoded), self.size, self.size, 3, dtype=torch.uint8)
+        out = _host_images(len(decoded), self.size)
         augment.center_crop(decoded, out.numpy())
         return out.permute(0, 3, 1, 2)
+
+
+def _host_images(num: int, size: int) -> Tensor:
+    """uint8 [num, S, S, 3], uninitialised; pinned for CUDA, so that its copy to the device is asynchronous."""
+    return torch.empty(num, size, size, 3, dtype=torch.uint8, pin_memory=torch.cuda.is_available())

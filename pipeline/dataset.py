@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from ffcv.reader import Reader
-from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, HeaderType
+from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType
 from numpy.typing import NDArray
 
 from pipeline.options import Config
 
-FIELDS = ["image", "label", "index"]
+FIELDS = {"image": 2, "label": 1, "index": 1}  # name: FFCV's number of an RGB image, of an integer
 NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "webvision")  # others are folders
 
 
@@ -50,14 +50,10 @@ def open_dataset(config: Config) -> Dataset:
     folder = Path(config.data) / config.dataset
     manifest = _read_manifest(folder, config)
     train, test = open_beton(folder / "train.beton"), open_beton(folder / "test.beton")
-    num_classes = len(manifest["classes"])
     for name, reader in (("train.beton", train), ("test.beton", test)):
-        labels = reader.metadata["f1"]
-        if len(labels) == 0 or labels.max() >= num_classes:
-            raise ValueError(
-                f"{folder / name}: labels do not fit the {num_classes} classes of its manifest.json; "
-                f"make the folder again with {_remedy(config)}"
-            )
+        if differs := _difference(reader, manifest):
+            remedy = f"make the folder again with {_remedy(config)}"
+            raise ValueError(f"{folder / name}: {differs} its manifest.json; {remedy}")
     split = _read_split(folder, manifest, config, train)
     return Dataset(
         folder=folder,
@@ -83,13 +79,27 @@ def open_beton(path: Path) -> Reader:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); make it with dataprep/make_beton.py") from None
     if len(header) == 0 or header[0]["version"] != CURRENT_VERSION:
         raise ValueError(f"{path}: not a beton of FFCV version {CURRENT_VERSION}; make it again")
+    fields = np.fromfile(path, dtype=FieldDescType, count=int(header[0]["num_fields"]), offset=HeaderType.itemsize)
+    found = {bytes(f["name"]).rstrip(b"\0").decode("ascii", "replace"): int(f["type_id"]) for f in fields}
+    if list(found.items()) != list(FIELDS.items()):
+        raise ValueError(
+            f"{path}: other fields, or types ({', '.join(found)}), than dataprep/make_beton.py writes; use that"
+        )
     table = int(header[0]["alloc_table_ptr"])
     if size - table != int(header[0]["num_samples"]) * ALLOC_TABLE_TYPE.itemsize:
         raise ValueError(f"{path}: truncated or damaged ({size:,} bytes); make it again")
-    reader = Reader(str(path))
-    if reader.field_names != FIELDS:
-        raise ValueError(f"{path}: has fields {reader.field_names}, expected {FIELDS}; make it with make_beton.py")
-    return reader
+    return Reader(str(path))
+
+
+def _difference(reader: Reader, manifest: dict[str, Any]) -> str:
+    """How a beton contradicts the manifest beside it; empty where it does not."""
+    images, labels = reader.metadata["f0"], reader.metadata["f1"]
+    side, num_classes = manifest["stored_size"], len(manifest["classes"])
+    if len(labels) == 0 or labels.max() >= num_classes:
+        return f"labels do not fit the {num_classes} classes of"
+    if (images["width"] != side).any() or (images["height"] != side).any():
+        return f"images are not squares of {side} px as in"
+    return ""
 
 
 def _remedy(config: Config) -> str:

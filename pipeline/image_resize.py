@@ -35,7 +35,7 @@ def draw_window(size: int, key: np.uint64) -> tuple[int, int, int, int]:
         area = size * size * (AREA[0] + (AREA[1] - AREA[0]) * uniform(key, RESIZE_COUNTER + 2 * j))
         spread = LOG_ASPECT[1] - LOG_ASPECT[0]
         aspect = math.exp(LOG_ASPECT[0] + spread * uniform(key, RESIZE_COUNTER + 2 * j + 1))
-        width, height = int(round(math.sqrt(area * aspect))), int(round(math.sqrt(area / aspect)))
+        width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < width <= size and 0 < height <= size:
             top = int(uniform(key, 0) * (size - height + 1))
             return top, int(uniform(key, 1) * (size - width + 1)), height, width
@@ -62,7 +62,7 @@ def _line_weights(length: int, side: int) -> tuple[Integers, Integers, Weights]:
     scale = length / side
     reach = max(scale, 1.0)  # the triangle's half width
     firsts, counts = np.empty(side, np.int64), np.empty(side, np.int64)
-    weights = np.zeros((side, 2 * int(math.ceil(reach)) + 1), np.int32)
+    weights = np.zeros((side, 2 * math.ceil(reach) + 1), np.int32)
     for i in range(side):
         centre = (i + 0.5) * scale
         firsts[i] = max(int(centre - reach + 0.5), 0)
@@ -73,7 +73,7 @@ def _line_weights(length: int, side: int) -> tuple[Integers, Integers, Weights]:
 
 @njit(**EXACT)
 def _triangle(first: int, centre: float, slope: float, count: int, out: Weights) -> None:
-    """The first ``count`` of out: the triangle about ``centre`` at pixel centres, normalised, as fixed-point numbers."""
+    """The first ``count`` of out: the triangle about ``centre`` at pixel centres, normalised, in fixed point."""
     total = 0.0
     for j in range(count):
         total += max(1.0 - abs((first + j - centre + 0.5) * slope), 0.0)

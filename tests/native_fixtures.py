@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.options import Config
+from pipeline.beton_reader import BetonReader, cut
 from pipeline.data import EvalImages
 from pipeline.dataset import Dataset, open_dataset
+from pipeline.options import Config
 from tests.dataprep_fixtures import pixels
 
 WNIDS = ["n01440764", "n02119789", "n03000684", "n04591157"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ffcv.types import FieldDescType, HeaderType
 
 from pipeline import config
 from pipeline.dataset import open_beton, open_dataset
@@ -85,4 +86,28 @@ def test_another_version(copy: Path) -> None:
     beton = copy / "digits/test.beton"
     beton.write_bytes(b"\x09\x00" + beton.read_bytes()[2:])
     with pytest.raises(ValueError, match="not a beton of FFCV version 2"):
+        open_beton(beton)
+
+
+def test_images_of_another_size(copy: Path) -> None:
+    """FFCV says so only after the process group exists, or not at all."""
+    break_manifest(copy, stored_size=40)
+    with pytest.raises(ValueError, match=r"train\.beton: images are not squares of 40 px as in its manifest\.json"):
+        opened(copy)
+
+
+@pytest.mark.parametrize("field", [0, 1])
+def test_a_beton_of_other_fields(copy: Path, field: int) -> None:
+    """Another name, or the same name with another type."""
+    beton = copy / "digits/train.beton"
+    content = bytearray(beton.read_bytes())
+    start = HeaderType.itemsize + field * FieldDescType.itemsize
+    described = np.frombuffer(content, FieldDescType, 1, start)[0]
+    assert bytes(described["name"]).startswith((b"image", b"label")[field : field + 1])
+    if field == 0:
+        described["name"][:5] = np.frombuffer(b"photo", np.uint8)
+    else:
+        described["type_id"] = 0
+    beton.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^[^\n]*other fields, or types \((photo|image), label, index\), than"):
         open_beton(beton)

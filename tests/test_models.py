@@ -6,9 +6,9 @@ import torchvision
 from torch import nn
 
 from pipeline import models
-from pipeline.options import ModelConfig, OptimizerConfig
 from pipeline.models.wide_resnet import Block
 from pipeline.optimization import build_optimizer
+from pipeline.options import ModelConfig, OptimizerConfig
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,10 @@
-"""The draws: pure functions of their key, uniform, and unrelated between neighbouring keys."""
+"""The draws: pure functions of their key, uniform, and unrelated between neighbouring keys.
+
+Uniform: Kolmogorov-Smirnov and a chi-square over 100 bins along each field of the key (seed, stream, visit = epoch,
+index = sample, view, counter), no correlation at lags 1, 2, 7. Independent: a chi-square of the joint distribution of
+neighbours in each field over 20,000 samples, and of what is decided with the draws. Keys are fixed, so a p-value
+below 1e-3 is a finding and not bad luck.
+"""
 
 import numpy as np
 import pytest
@@ -57,6 +63,34 @@ def test_neighbours_in_each_field_are_unrelated_over_many_samples(field: str) ->
     assert abs(np.corrcoef(here, beside)[0, 1]) < 4 / np.sqrt(len(samples))
     pairs = np.bincount((here * 8).astype(int) * 8 + (beside * 8).astype(int), minlength=64)
     assert stats.chisquare(pairs).pvalue > 1e-3
+
+
+OPERATION, CROP = 6, 0  # counters of the first RandAugment operation and of the crop's row
+
+
+def decided(kinds: int, counter: int, *, visit: int = 0, view: int = 1, shift: int = 0) -> np.ndarray:
+    """One of ``kinds`` for each of 40,000 samples."""
+    samples = np.arange(40_000)
+    return (uniforms(0, UNLABELLED, np.full_like(samples, visit), samples + shift, view, counter) * kinds).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (decided(14, OPERATION), decided(14, OPERATION, visit=1)),  # the same image an epoch later
+        (decided(14, OPERATION), decided(14, OPERATION, shift=1)),  # the next image
+        (decided(9, CROP, view=0), decided(9, CROP)),  # the other view
+        (decided(14, OPERATION), decided(14, OPERATION + 2)),  # the next operation
+        (decided(9, CROP), decided(14, OPERATION)),
+    ],
+    ids=["epochs", "samples", "views", "operations", "crop and operation"],
+)
+def test_decisions_are_uniform_and_independent(one: np.ndarray, other: np.ndarray) -> None:
+    for decisions in (one, other):
+        assert stats.chisquare(np.bincount(decisions)).pvalue > 1e-3
+    table = np.zeros((one.max() + 1, other.max() + 1))
+    np.add.at(table, (one, other), 1)
+    assert stats.chi2_contingency(table).pvalue > 1e-3
 
 
 def test_nearby_fields_never_share_a_key_and_their_order_matters() -> None:
