@@ -16,21 +16,20 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from pipeline.calibration import ReliabilityBins, metrics, reliability_bins
+from pipeline.plot_style import DPI, GREEN, INK, VERMILION, plain, shortened
 
-# Okabe and Ito's palette stays distinct under the common colour-vision deficiencies.
-_OVER, _UNDER = "#D55E00", "#009E73"
+_OVER, _UNDER = VERMILION, GREEN
 _ACCURACY = "#A9D6F3"  # its sky blue, lightened to let the hatching of the gap stand out
 _GAP_STYLE = {_OVER: "////", _UNDER: "\\\\\\\\"}  # the direction says it again, for print in grey
-_INK = "#333333"
 _PANELS_PER_ROW = 4
 _FIGURE_WIDTH, _ROW_HEIGHT = 12.0, 5.0  # inches: 9 to 10 point text reads well at 1200 px
 
 
-def reliability_figure(runs: Sequence[tuple[str, ArrayLike, ArrayLike]]) -> Figure:
+def reliability_figure(runs: Sequence[tuple[str, ArrayLike, ArrayLike]], bins: int = 10) -> Figure:
     """Reliability diagrams (Niculescu-Mizil and Caruana 2005) side by side, one panel per run, four to a row.
 
-    `runs` holds (name, logits real [N, C], labels int [N]). Each panel shows the accuracy in the ten bins of
-    `ece` with its 95% Wilson interval, the gap to the mean confidence, the diagonal of perfect calibration
+    `runs` holds (name, logits real [N, C], labels int [N]). Each panel shows the accuracy in the `bins` equal
+    bins of `ece` with its 95% Wilson interval, the gap to the mean confidence, the diagonal of perfect calibration
     and, below, the share of samples by confidence. Returns a Figure that needs no display: `figure.savefig(path)`.
     ValueError for no runs, or as in `pipeline.calibration.metrics`.
     """
@@ -39,13 +38,13 @@ def reliability_figure(runs: Sequence[tuple[str, ArrayLike, ArrayLike]]) -> Figu
     rows = math.ceil(len(runs) / _PANELS_PER_ROW)
     columns = math.ceil(len(runs) / rows)
     width = _FIGURE_WIDTH * columns / max(columns, 3)
-    figure = Figure(figsize=(max(width, 5.0), _ROW_HEIGHT * rows), dpi=150)
+    figure = Figure(figsize=(max(width, 5.0), _ROW_HEIGHT * rows), dpi=DPI)
     FigureCanvasAgg(figure)
     legend_height = _legend(figure)
     figure.set_figheight(_ROW_HEIGHT * rows + legend_height)
     grid = _grid(figure, rows, columns, legend_height)
     for position, (name, logits, labels) in enumerate(runs):
-        _panel(figure, grid[position], name, logits, labels, first_in_row=position % columns == 0)
+        _panel(figure, grid[position], (name, logits, labels), bins, first_in_row=position % columns == 0)
     return figure
 
 
@@ -66,16 +65,17 @@ def _grid(figure: Figure, rows: int, columns: int, legend_height: float) -> Grid
 
 
 def _panel(
-    figure: Figure, spot: SubplotSpec, name: str, logits: ArrayLike, labels: ArrayLike, first_in_row: bool
+    figure: Figure, spot: SubplotSpec, run: tuple[str, ArrayLike, ArrayLike], bins: int, first_in_row: bool
 ) -> None:
+    name, logits, labels = run
     inner = spot.subgridspec(2, 1, height_ratios=(3.2, 1), hspace=0.12)
     upper = figure.add_subplot(inner[0])
     lower = figure.add_subplot(inner[1], sharex=upper)
     upper.tick_params(labelbottom=False)
-    values = metrics(logits, labels)
-    bins = reliability_bins(logits, labels)
-    _draw_reliability(upper, bins)
-    _draw_histogram(lower, bins, values["error"])
+    values = metrics(logits, labels, bins)
+    binned = reliability_bins(logits, labels, bins)
+    _draw_reliability(upper, binned)
+    _draw_histogram(lower, binned, values["error"])
     _title(upper, name, values, width=upper.get_window_extent().width / figure.dpi)
     if first_in_row:
         upper.set_ylabel("Accuracy")
@@ -92,11 +92,11 @@ def _draw_reliability(axes: Axes, bins: ReliabilityBins) -> None:
     for chosen, colour in ((over, _OVER), (~over, _UNDER)):
         gap = (confidence - accuracy)[chosen]
         axes.bar(centre[chosen], gap, width[chosen], bottom=accuracy[chosen], zorder=2, **_gap(colour))
-    axes.plot([0, 1], [0, 1], linestyle="--", color=_INK, linewidth=1, zorder=3)
+    axes.plot([0, 1], [0, 1], linestyle="--", color=INK, linewidth=1, zorder=3)
     reach = np.stack([accuracy - bins.low[filled], bins.high[filled] - accuracy])
-    axes.errorbar(centre, accuracy, np.maximum(reach, 0), fmt="none", ecolor=_INK, capsize=2.5, linewidth=1)
+    axes.errorbar(centre, accuracy, np.maximum(reach, 0), fmt="none", ecolor=INK, capsize=2.5, linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), yticks=np.arange(6) / 5)
-    _plain(axes)
+    plain(axes)
 
 
 def _gap(colour: str) -> dict[str, Any]:
@@ -108,35 +108,21 @@ def _draw_histogram(axes: Axes, bins: ReliabilityBins, error: float) -> None:
     mean_confidence = float((bins.confidence * share).sum())
     centre, width = (bins.lower + bins.upper) / 2, bins.upper - bins.lower
     axes.bar(centre, share, width, color="#BBBBBB", edgecolor="white")
-    axes.axvline(1 - error / 100, color=_INK, linewidth=1.5)
-    axes.axvline(mean_confidence, color=_INK, linewidth=1.5, linestyle=":")
+    axes.axvline(1 - error / 100, color=INK, linewidth=1.5)
+    axes.axvline(mean_confidence, color=INK, linewidth=1.5, linestyle=":")
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=np.arange(6) / 5, yticks=[0, 0.5, 1], xlabel="Confidence")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _plain(axes)
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9)
-    axes.grid(axis="y", color="#E5E5E5", linewidth=0.6)
-    axes.set_axisbelow(True)
+    plain(axes)
 
 
 def _title(axes: Axes, name: str, values: dict[str, float], width: float) -> None:
     """Name on one or two lines of `width` inches, cut in the middle if longer, above ECE and error."""
     size = 10 if width > 3 else 9
     per_line = int(width * 110 / size)  # an average character is 0.6 of the font size wide
-    lines = wrap(_shortened(name, 2 * per_line - 8), per_line) or [""]
+    lines = wrap(shortened(name, 2 * per_line - 8), per_line) or [""]
     score = f"ECE {values['ece']:.2f}%   error {values['error']:.2f}%"
     # A run's folder may hold a dollar sign, which is not meant as mathematics.
     axes.set_title("\n".join([*lines, score]), fontsize=size, parse_math=False)
-
-
-def _shortened(name: str, length: int) -> str:
-    if len(name) <= length:
-        return name
-    head = (length - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (length - 1 - head) :]}"
 
 
 def _legend(figure: Figure) -> float:
@@ -145,9 +131,9 @@ def _legend(figure: Figure) -> float:
         Patch(facecolor=_ACCURACY, label="accuracy, 95% interval"),
         Patch(label="confidence above accuracy", **_gap(_OVER)),
         Patch(label="confidence below accuracy", **_gap(_UNDER)),
-        Line2D([], [], color=_INK, linestyle="--", label="perfect calibration"),
-        Line2D([], [], color=_INK, linewidth=1.5, label="mean accuracy"),
-        Line2D([], [], color=_INK, linewidth=1.5, linestyle=":", label="mean confidence"),
+        Line2D([], [], color=INK, linestyle="--", label="perfect calibration"),
+        Line2D([], [], color=INK, linewidth=1.5, label="mean accuracy"),
+        Line2D([], [], color=INK, linewidth=1.5, linestyle=":", label="mean confidence"),
     ]
     columns = max(2, int(figure.get_size_inches()[0] / 2))
     columns = max(fit for fit in (2, 3, 6) if fit <= columns)

@@ -42,7 +42,9 @@ class View:
     def training(self, line: dict[str, Any]) -> None:
         """A training line of metrics.jsonl."""
         rate, masked = line["images_per_second"], 100 * line["mask_rate"]
-        self.trained = f"loss {line['loss']:.3f}  mask {masked:.0f}%  {rate:,.0f} images/s"
+        impurity = line.get("impurity")  # None where no pseudo-label in use has a known label
+        wrong = "" if impurity is None else f"  impurity {100 * impurity:.0f}%"
+        self.trained = f"loss {line['loss']:.3f}  mask {masked:.0f}%{wrong}  {rate:,.0f} images/s"
         self.bar.update(self.task, completed=line["step"], numbers=self.trained + self.evaluated)
         if not self.console.is_terminal:
             done = max(1, line["step"] - self.first_step)

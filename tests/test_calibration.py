@@ -1,102 +1,32 @@
-"""Calibration errors against worked examples, torchmetrics, and properties that hold for every input."""
+"""All scores of a test set: worked examples, parts that add up, and predictions that are refused."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from pipeline.calibration import (
-    BinSums,
-    bin_index,
+    Sums,
     brier_score,
-    calibrated_floor,
-    calibration_error,
-    equal_mass_sums,
-    equal_width_sums,
     metrics,
     negative_log_likelihood,
-    overconfidence_error,
     reliability_bins,
-    softmax,
-    top_label,
-    underconfidence_error,
+    scores,
+    sums,
     wilson_interval,
 )
-
-# Ten samples of three classes, no confidence on the edge of a bin: every published definition of ECE agrees.
-TEN = np.array(
-    [
-        [0.97, 0.02, 0.01],
-        [0.88, 0.07, 0.05],
-        [0.83, 0.10, 0.07],
-        [0.12, 0.76, 0.12],
-        [0.15, 0.71, 0.14],
-        [0.22, 0.14, 0.64],
-        [0.58, 0.25, 0.17],
-        [0.21, 0.52, 0.27],
-        [0.30, 0.24, 0.46],
-        [0.41, 0.33, 0.26],
-    ]
-)
-TEN_LABELS = np.array([0, 0, 1, 1, 2, 2, 0, 0, 2, 1])
-# Six samples whose confidences lie on edges, so that the rule for edges decides the number.
-THIRD = [1 / 3 + 1e-12, 1 / 3 - 5e-13, 1 / 3 - 5e-13]
-EDGES = np.array([[1, 0, 0], [0.8, 0.1, 0.1], [0.8, 0.15, 0.05], [0.6, 0.3, 0.1], [0.4, 0.35, 0.25], THIRD])
-EDGE_LABELS = np.array([1, 0, 1, 0, 0, 2])
-
-
-def ten(bins: int, closed: str = "left") -> BinSums:
-    return equal_width_sums(*top_label(TEN, TEN_LABELS), bins=bins, closed=closed)
-
-
-def random_predictions(seed: int, samples: int, classes: int, scale: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    logits = (generator.normal(size=(samples, classes)) * scale).astype(np.float32)
-    return logits, generator.integers(0, classes, samples)
-
-
-@pytest.mark.parametrize("closed", ["left", "right"])
-@pytest.mark.parametrize(("bins", "expected"), [(15, 0.336), (10, 0.18), (5, 0.082)])
-def test_ece_of_ten_samples(bins: int, expected: float, closed: str) -> None:
-    assert calibration_error(ten(bins, closed)) == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("bins", "over", "under", "plain_over", "plain_under"),
-    [
-        (15, 0.14634, 0.084765, 0.206, 0.13),
-        (10, 0.10075, 0.031605, 0.128, 0.052),
-        (5, 0.068483, 0.001478, 0.079, 0.003),
-    ],
-)
-def test_over_and_underconfidence_of_ten_samples(
-    bins: int, over: float, under: float, plain_over: float, plain_under: float
-) -> None:
-    sums = ten(bins)
-    assert overconfidence_error(sums) == pytest.approx(over, abs=5e-7)
-    assert underconfidence_error(sums) == pytest.approx(under, abs=5e-7)
-    assert overconfidence_error(sums, weighted=False) == pytest.approx(plain_over, abs=1e-12)
-    assert underconfidence_error(sums, weighted=False) == pytest.approx(plain_under, abs=1e-12)
-
-
-@pytest.mark.parametrize(("bins", "expected"), [(15, 0.418), (10, 0.418), (5, 0.132), (3, 0.082)])
-def test_equal_mass_error_of_ten_samples(bins: int, expected: float) -> None:
-    sums = equal_mass_sums(*top_label(TEN, TEN_LABELS), bins=bins)
-    assert calibration_error(sums) == pytest.approx(expected, abs=1e-12)
-    assert sums.count.sum() == 10  # the interpolated edges of other code bases lose the least confident sample
-
-
-def test_equal_mass_error_with_ties_counts_every_sample() -> None:
-    confidence = np.array([1.0] * 8 + [0.6, 0.5])
-    correct = np.array([1.0] * 7 + [0, 1, 0])
-    assert calibration_error(equal_mass_sums(confidence, correct, 5)) == pytest.approx(0.11, abs=1e-12)
+from pipeline.distributed import Ranks
+from pipeline.resampling import calibrated_floor
+from pipeline.scores import SCORES
+from tests.ranks import on_ranks
+from tests.worked_examples import EDGE_LABELS, EDGES, TEN, TEN_LABELS, random_predictions
 
 
 def test_nll_and_brier_of_ten_samples() -> None:
-    assert negative_log_likelihood(np.log(TEN), TEN_LABELS) == pytest.approx(0.913828, abs=5e-7)
-    assert brier_score(TEN, TEN_LABELS) == pytest.approx(0.54362, abs=1e-12)
+    assert negative_log_likelihood(np.log(TEN), TEN_LABELS).mean() == pytest.approx(0.913828, abs=5e-7)
+    assert brier_score(TEN, TEN_LABELS).mean() == pytest.approx(0.54362, abs=1e-12)
 
 
 def test_metrics_of_ten_samples_in_percent() -> None:
@@ -105,20 +35,6 @@ def test_metrics_of_ten_samples_in_percent() -> None:
     assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-9)
     assert list(values) == ["error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "num_samples"]
     assert values["num_samples"] == 10 and isinstance(values["num_samples"], int)
-
-
-@pytest.mark.parametrize("bins", [10, 15])
-@pytest.mark.parametrize(("closed", "expected"), [("right", 0.377778), ("left", 0.488889)])
-def test_ece_of_confidences_on_edges(bins: int, closed: str, expected: float) -> None:
-    sums = equal_width_sums(*top_label(EDGES, EDGE_LABELS), bins=bins, closed=closed)
-    assert calibration_error(sums) == pytest.approx(expected, abs=5e-7)
-
-
-@pytest.mark.parametrize("closed", ["left", "right"])
-def test_confidence_one_shares_the_last_bin(closed: str) -> None:
-    sums = equal_width_sums(np.array([0.95, 1.0]), np.array([1.0, 0.0]), bins=10, closed=closed)
-    assert calibration_error(sums) == pytest.approx(0.475, abs=1e-12)  # an extra bin for 1 would give .525
-    assert metrics(np.array([[np.log(19), 0], [1000, 0]]), [0, 1])["ece"] == pytest.approx(47.5, abs=1e-9)
 
 
 def test_metrics_bin_confidences_on_edges_as_documented() -> None:
@@ -134,64 +50,6 @@ def test_metrics_bin_confidences_on_edges_as_documented() -> None:
 
 def test_first_of_equal_probabilities_is_the_prediction() -> None:
     assert metrics(np.zeros((2, 3)), [0, 1])["error"] == 50
-
-
-@pytest.mark.parametrize("bins", [5, 10, 15, 20])
-def test_every_edge_falls_on_its_own_side(bins: int) -> None:
-    edges = np.arange(bins + 1) / bins
-    assert bin_index(edges, bins, "left").tolist() == [*range(bins), bins - 1]
-    assert bin_index(edges, bins, "right").tolist() == [0, *range(bins)]
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    samples=st.integers(1, 200),
-    classes=st.integers(2, 12),
-    scale=st.floats(0.1, 6),
-    bins=st.integers(1, 30),
-)
-def test_ece_agrees_with_torchmetrics_off_the_edges(
-    seed: int, samples: int, classes: int, scale: float, bins: int
-) -> None:
-    logits, labels = random_predictions(seed, samples, classes, scale)
-    probabilities = softmax(logits.astype(np.float64))
-    to_edge = np.abs(probabilities.max(axis=1) * bins - np.round(probabilities.max(axis=1) * bins))
-    keep = to_edge > 1e-4  # its edges are float32 and it puts a confidence of 1 into an extra bin
-    if not keep.any():
-        return
-    theirs = multiclass_calibration_error(
-        torch.from_numpy(probabilities[keep]), torch.from_numpy(labels[keep]), classes, n_bins=bins, norm="l1"
-    )
-    confidence, correct = top_label(probabilities[keep], labels[keep])
-    ours = calibration_error(equal_width_sums(confidence, correct, bins, "left"))
-    assert ours == pytest.approx(theirs.item(), abs=2e-6)
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 60), bins=st.integers(1, 20))
-def test_plain_over_and_underconfidence_add_up_to_ece(seed: int, samples: int, bins: int) -> None:
-    logits, labels = random_predictions(seed, samples, 4)
-    sums = equal_width_sums(*top_label(softmax(logits.astype(np.float64)), labels), bins=bins, closed="left")
-    plain = overconfidence_error(sums, weighted=False) + underconfidence_error(sums, weighted=False)
-    assert plain == pytest.approx(calibration_error(sums), abs=1e-12)
-    assert 0 <= overconfidence_error(sums) + underconfidence_error(sums) <= plain + 1e-12
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(0, 100), min_size=1, max_size=5))
-def test_bin_sums_of_parts_add_up(seed: int, cuts: list[int]) -> None:
-    logits, labels = random_predictions(seed, 100, 5)
-    confidence, correct = top_label(softmax(logits.astype(np.float64)), labels)
-    total = BinSums(np.zeros(10), np.zeros(10), np.zeros(10))
-    parts = zip(np.split(confidence, sorted(cuts)), np.split(correct, sorted(cuts)), strict=True)
-    for part_confidence, part_correct in parts:
-        total = total + equal_width_sums(part_confidence, part_correct, 10, "left")
-    whole = equal_width_sums(confidence, correct, 10, "left")
-    np.testing.assert_array_equal(total.count, whole.count)
-    np.testing.assert_array_equal(total.correct, whole.correct)
-    np.testing.assert_allclose(total.confidence, whole.confidence, rtol=1e-12)
-    assert calibration_error(total) == pytest.approx(calibration_error(whole), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -232,57 +90,6 @@ def test_wrong_predictions_are_refused(logits: np.ndarray, labels: object, messa
             function(logits, labels)
 
 
-def test_wrong_floor_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="draws must be at least 1, not 0"):
-        calibrated_floor(np.zeros((2, 2)), draws=0)
-    with pytest.raises(ValueError, match="NaN or Inf"):
-        calibrated_floor(np.full((2, 2), np.nan))
-    with pytest.raises(ValueError, match="logits must be"):
-        calibrated_floor(3.0)
-
-
-def calibrated_predictions(seed: int, samples: int, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [samples, 10] with the given confidences and labels that make them perfectly calibrated."""
-    generator = np.random.default_rng(seed)
-    confidence = np.clip(generator.choice(confidence, samples), 0.11, 1 - 1e-9)
-    logits = np.log(np.repeat((1 - confidence)[:, None] / 9, 10, axis=1))
-    logits[:, 0] = np.log(confidence)
-    right = generator.random(samples) < confidence
-    return logits, np.where(right, 0, generator.integers(1, 10, samples))
-
-
-def test_floor_of_a_cifar10_like_model() -> None:
-    # About 5% error at N = 10,000: the floor is close to .34 / .63 (10 bins) and .40 / .66 (15 bins).
-    confidence = np.random.default_rng(0).beta(6, 0.35, 20_000)
-    logits, labels = calibrated_predictions(1, 10_000, confidence)
-    assert 4 < metrics(logits, labels)["error"] < 7
-    floor = calibrated_floor(logits)
-    assert 0.27 < floor["ece_mean"] < 0.41 and 0.5 < floor["ece_high"] < 0.76
-    assert floor["ece_mean"] < floor["ece15_mean"] < 0.5 and 0.5 < floor["ece15_high"] < 0.8
-
-
-def test_floor_is_the_mean_error_of_calibrated_models() -> None:
-    confidence = np.random.default_rng(0).uniform(0.2, 1, 2000)
-    scores = []
-    generator = np.random.default_rng(1)
-    for _ in range(300):
-        correct = (generator.random(2000) < confidence).astype(np.float64)
-        scores.append(100 * calibration_error(equal_width_sums(confidence, correct, 10, "left")))
-    logits = np.stack([np.log(confidence), *[np.log((1 - confidence) / 9)] * 9], axis=1)
-    floor = calibrated_floor(logits, draws=400, seed=3)
-    assert floor["ece_mean"] == pytest.approx(np.mean(scores), rel=0.05)
-    assert floor["ece_high"] == pytest.approx(np.quantile(scores, 0.975), rel=0.12)
-
-
-def test_floor_depends_on_its_seed_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, _ = random_predictions(0, 300, 5)
-    first = calibrated_floor(logits, draws=50, seed=1)
-    np.random.seed(7)  # a global generator must not matter
-    monkeypatch.setattr("pipeline.calibration._DRAWN_AT_ONCE", 700)  # nor how many draws are made at once
-    assert calibrated_floor(logits, draws=50, seed=1) == pytest.approx(first, abs=1e-12)
-    assert calibrated_floor(logits, draws=50, seed=2) != first
-
-
 def test_reliability_bins_hold_what_ece_is_made_of() -> None:
     logits, labels = random_predictions(0, 500, 5)
     bins = reliability_bins(logits, labels)
@@ -308,3 +115,64 @@ def test_ece_of_four_samples(key: str) -> None:
     confidence = np.array([0.95, 0.95, 0.65, 0.55])
     logits = np.log(np.stack([confidence, 1 - confidence], axis=1))
     assert metrics(logits, np.array([0, 1, 0, 0]))[key] == pytest.approx(42.5)
+
+
+def test_every_score_of_ten_samples() -> None:
+    expected = {
+        "error": 40, "ece": 18, "ece15": 33.6, "ace": 41.8, "ks": 9.1, "cece": 29.8, "mce": 83, "rmsce": 43.0203,
+        "oe": 10.075, "ue": 3.1605, "oe_plain": 12.8, "ue_plain": 5.2, "nll": 0.913828, "brier": 0.54362,
+        "aurc": 27.1071,
+    }  # fmt: skip
+    values = scores(sums(np.log(TEN), TEN_LABELS))
+    assert values == pytest.approx(expected, abs=6e-5)
+    assert set(values) == set(SCORES)
+
+
+def test_every_score_of_six_samples_on_edges() -> None:
+    values = scores(sums(np.log(np.maximum(EDGES, 1e-300)), EDGE_LABELS, ece_bins=10))
+    assert values["ece15"] == pytest.approx(37.7778, abs=6e-5)
+    # One bin holds 1 and both .8 [lo, hi): no; .8 lies in [.8, .9), .6 in [.6, .7), .4 in [.4, .5), 1/3 in [.3, .4).
+    gaps = np.array([1.0, 0.6, 0.4, 0.6, 1 / 3])  # summed over 1, twice .8, .6, .4, 1/3
+    assert values["ece"] == pytest.approx(100 * gaps.sum() / 6, abs=1e-4)
+    assert values["oe_plain"] == pytest.approx(100 * (1 + 0.6 + 1 / 3) / 6, abs=1e-4)
+    assert values["ue_plain"] == pytest.approx(100 * (0.4 + 0.6) / 6, abs=1e-4)
+    assert values["ue"] == pytest.approx(100 * (0.4 * 0.6 + 0.6 * 0.4) / 6, abs=1e-4)
+    assert values["mce"] == pytest.approx(100, abs=1e-4) and values["error"] == 50
+
+
+def test_bins_of_ece_are_an_argument() -> None:
+    assert metrics(np.log(TEN), TEN_LABELS, 5)["ece"] == pytest.approx(8.2, abs=1e-9)
+    assert metrics(np.log(TEN), TEN_LABELS, ece_bins=15)["oe"] == pytest.approx(14.634, abs=1e-9)
+    assert metrics(np.log(TEN), TEN_LABELS, 5)["ece15"] == pytest.approx(33.6, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True))
+def test_sums_of_parts_add_up(seed: int, cuts: list[int]) -> None:
+    logits, labels = random_predictions(seed, 100, 5)
+    borders = [0, *sorted(cuts), 100]
+    parts = [sums(logits[a:b], labels[a:b]) for a, b in pairwise(borders)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    assert scores(total) == pytest.approx(scores(sums(logits, labels)), abs=1e-9)
+
+
+def sums_of_share(ranks: Ranks) -> Sums:
+    logits, labels = random_predictions(4, 101, 7)
+    mine = slice(ranks.rank * 101 // ranks.world, (ranks.rank + 1) * 101 // ranks.world)
+    return sums(logits[mine], labels[mine])
+
+
+def test_sums_of_ranks_equal_the_single_pass() -> None:
+    first, second = on_ranks(2, sums_of_share)
+    whole = scores(sums(*random_predictions(4, 101, 7)))
+    assert scores(second + first) == pytest.approx(whole, abs=1e-9)
+
+
+def test_logits_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, labels = random_predictions(0, 50, 6)
+    whole = scores(sums(logits, labels))
+    monkeypatch.setattr("pipeline.calibration.AT_ONCE", 40)
+    assert scores(sums(logits, labels)) == pytest.approx(whole, abs=1e-10)
+    assert scores(sums(logits.astype(np.float16), labels)) == pytest.approx(whole, rel=0.2, abs=1)

@@ -13,9 +13,11 @@ import yaml
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.calibration import calibrated_floor, metrics
-from pipeline.compare import main, short_folders
+from pipeline.calibration import metrics
+from pipeline.compare import main
 from pipeline.plots import reliability_figure
+from pipeline.predictions import short_folders
+from pipeline.resampling import calibrated_floor
 
 ROOT = Path(__file__).resolve().parents[1]
 Predictions = tuple[np.ndarray, np.ndarray]

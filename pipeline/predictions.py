@@ -1,0 +1,117 @@
+"""Reads what a run left: predictions.npz, result.json, config.yaml, metrics.jsonl. Every fault is one ValueError."""
+
+import json
+import pickle
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+Predictions = tuple[NDArray[Any], NDArray[Any]]
+RUN_REMEDY = "delete result.json and resume the run to write it again"
+
+
+def read_predictions(
+    path: Path, remedy: str = "write it with numpy.savez(file, logits=..., labels=...)"
+) -> Predictions:
+    """`logits` [N, C] and `labels` [N] of an .npz file, not yet checked; ValueError naming the file and `remedy`."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; {remedy}")
+    try:
+        with np.load(path) as arrays:
+            return arrays["logits"], arrays["labels"]
+    except KeyError as error:
+        raise ValueError(f"{path} must hold `logits` and `labels`; {remedy}") from error
+    # A damaged archive shows in any of these, depending on which byte is wrong; a plain .npy is no context manager.
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is not a readable .npz file ({reason}); {remedy}") from error
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """result.json of a finished run; ValueError where the run has not finished or the file is broken."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: the run has not finished; start it again to resume it")
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); delete it and resume the run") from error
+    if not isinstance(result, dict):
+        raise ValueError(f"{path} holds no JSON object; delete it and resume the run")
+    return result
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options of a run as plain values; {} where there is no file."""
+    if not path.is_file():
+        return {}
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not valid YAML ({reason}); restore it or delete it") from error
+    return config if isinstance(config, dict) else {}
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; [] where there is no file. A last line half-written by a kill is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise ValueError(f"{path}: line {number} is not valid JSON; remove it or resume the run") from None
+    return found
+
+
+def ece_bins(config: dict[str, Any]) -> int:
+    """Bins of `ece` in a run of these options."""
+    return int((config.get("evaluation") or {}).get("ece_bins", 10))
+
+
+def method_name(config: dict[str, Any]) -> str:
+    """Algorithm and mix; "" where the options do not say."""
+    algorithm, mix = config.get("algorithm", ""), config.get("mix", "none")
+    return str(algorithm) if mix == "none" or not algorithm else f"{algorithm} + {mix}"
+
+
+def run_names(configs: Sequence[dict[str, Any]], paths: Sequence[Path]) -> list[str]:
+    """A short distinct name per run: its method, and the folder where that is missing or the same twice."""
+    methods = [method_name(config) for config in configs]
+    folders = short_folders(paths)
+    repeats = Counter(methods)
+    names = []
+    for method, folder in zip(methods, folders, strict=True):
+        parts = [method] if repeats[method] == 1 else [method, folder]
+        names.append(", ".join(parts) if method else folder)
+    return names
+
+
+def short_folders(folders: Sequence[Path]) -> list[str]:
+    """Each folder's fewest last parts that set it apart from the others; ValueError if one is given twice."""
+    resolved = [folder.resolve() for folder in folders]
+    for folder, times in Counter(resolved).items():
+        if times > 1:
+            raise ValueError(f"{folder} is given {times} times; give each run once")
+    names = [_tail(folder, 1) for folder in resolved]
+    length = 1
+    while len(set(names)) < len(names):
+        length, repeats = length + 1, Counter(names)
+        for position, folder in enumerate(resolved):
+            if repeats[names[position]] > 1:
+                names[position] = _tail(folder, length)
+    return names
+
+
+def _tail(folder: Path, length: int) -> str:
+    return "/".join(folder.parts[-length:])

@@ -1,0 +1,147 @@
+"""A trained network out of a run folder, and images to show it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed.checkpoint as dcp
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.nn.functional import interpolate
+
+from pipeline import augment, checkpoint, config, models
+from pipeline.beton_reader import BetonReader, Ints, Pixels, cut
+from pipeline.config import Config
+from pipeline.dataset import Dataset, open_beton, open_dataset
+from pipeline.distributed import Ranks
+from pipeline.inference import Images, predict
+from pipeline.numerics import Numerics
+from pipeline.optimization import build_ema
+from pipeline.state import choose_threads
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The network of one checkpoint of a run, ready to predict, and what it was trained on."""
+
+    config: Config
+    dataset: Dataset
+    model: nn.Module
+    numerics: Numerics
+    ranks: Ranks
+    checkpoint: Path
+
+    @property
+    def step(self) -> int:
+        return int(self.checkpoint.name.removeprefix("step-"))
+
+    @property
+    def threads(self) -> int:
+        return choose_threads(self.config)
+
+    def logits(self, images: Images) -> NDArray[np.float32]:
+        """Logits [N, C] of the images, in their order."""
+        return predict(self.model, images, self.numerics, self.ranks)
+
+    def crops(self, beton: Path, indices: Ints | None = None) -> "Crops":
+        """Central crops as evaluation sees them; all of them, or those at `indices`."""
+        return Crops(beton, self.dataset.image_size, self.config.eval_batch, self.threads, indices)
+
+
+def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: Ranks) -> Restored:
+    """The `weights` (ema or raw) of the checkpoint of `step`, or the newest, of the run folder `run`.
+
+    `data` replaces the run's option of that name, where the betons have moved. ValueError where anything is missing.
+    """
+    options = config.load(run / "config.yaml", [f"data={data}"] if data else [])
+    dataset = open_dataset(options)
+    path = _checkpoint(run, step)
+    numerics = Numerics(options.precision, dataset, ranks.device, options.augment.normalisation)
+    model = models.build(options.model, len(dataset.classes), options.seed).to(ranks.device, numerics.dtype)
+    model = model.to(memory_format=torch.channels_last)
+    ema = build_ema(model, options.ema)
+    chosen: nn.Module = ema if weights == "ema" else model
+    _load(path, {"ema" if weights == "ema" else "model": chosen.state_dict()})
+    return Restored(options, dataset, ema.module if weights == "ema" else model, numerics, ranks, path)
+
+
+def _load(path: Path, state: dict[str, Any]) -> None:
+    """Fills `state` in place. ValueError where the files are damaged or of another network."""
+    try:
+        dcp.load(state, checkpoint_id=path)
+    except (CheckpointException, RuntimeError, ValueError, KeyError, OSError, EOFError, UnpicklingError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise ValueError(f"{path}: cannot be loaded ({reason}); choose another --checkpoint") from error
+
+
+def _checkpoint(run: Path, step: int | None) -> Path:
+    there = {int(path.name.removeprefix("step-")): path for path in checkpoint.complete(run / "checkpoints")}
+    if not there:
+        raise ValueError(f"{run / 'checkpoints'}: holds no checkpoint; train longer than checkpoint_every steps")
+    if step is not None and step not in there:
+        raise ValueError(f"--checkpoint {step}: {run} has checkpoints of steps {', '.join(map(str, there))}")
+    return there[max(there) if step is None else step]
+
+
+def saved_tensor(path: Path, name: str) -> Tensor | None:
+    """One tensor of a checkpoint, whole, whatever the number of ranks that saved it; None where it has none."""
+    described = dcp.FileSystemReader(path).read_metadata().state_dict_metadata.get(name)
+    if not isinstance(described, dcp.metadata.TensorStorageMetadata):
+        return None
+    # Loaded as it was nested when saved: the names of a checkpoint are paths.
+    state: dict[str, Any] = {name: torch.empty(described.size, dtype=described.properties.dtype)}
+    _load(path, state)
+    return state[name]
+
+
+class Crops:
+    """Central crops of images of a beton, each once: uint8 [b, 3, size, size]; others than `size` are resized."""
+
+    def __init__(self, beton: Path, size: int, batch_size: int, threads: int, indices: Ints | None = None) -> None:
+        stored = json.loads((beton.parent / "manifest.json").read_text())
+        self.size, self.own_size, self.batch_size = size, int(stored["image_size"]), batch_size
+        open_beton(beton)
+        self.reader = BetonReader(str(beton), batch_size, threads, self._crop)
+        self.indices = np.arange(len(self.reader.labels)) if indices is None else indices
+        self.labels = self.reader.labels[self.indices]
+        self.slices = [np.arange(len(self.indices))]
+
+    def batches(self) -> Iterator[Tensor]:
+        """In the order of the indices."""
+        yield from self.reader.read(cut(self.indices, self.batch_size))
+
+    def _crop(self, decoded: Pixels, _: Ints) -> Tensor:
+        out = torch.empty(len(decoded), self.own_size, self.own_size, 3, dtype=torch.uint8)
+        augment.center_crop(decoded, out.numpy())
+        images = out.permute(0, 3, 1, 2)
+        if self.own_size == self.size:
+            return images
+        resized = interpolate(images.float(), size=(self.size, self.size), mode="bilinear", antialias=True)
+        return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+class Noise:
+    """Gaussian noise with the training images' mean and deviation per channel: uint8 [b, 3, S, S], `num` images."""
+
+    def __init__(self, dataset: Dataset, num: int, batch_size: int, seed: int) -> None:
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.slices = [np.arange(num)]
+
+    def batches(self) -> Iterator[Tensor]:
+        """The same at every call."""
+        generator = np.random.default_rng(self.seed)
+        size = self.dataset.image_size
+        for indices in cut(self.slices[0], self.batch_size):
+            pixels = generator.normal(self.dataset.mean, self.dataset.std, (len(indices), size, size, 3))
+            yield torch.from_numpy(np.clip(np.rint(255 * pixels), 0, 255).astype(np.uint8)).permute(0, 3, 1, 2)
+
+
+def classes_of(folder: Path) -> list[str]:
+    """Class names of a data folder."""
+    return list(json.loads((folder / "manifest.json").read_text())["classes"])
