@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.calibration import metrics
-from pipeline.predictions import (
+from pipeline.report.predictions import (
     RUN_REMEDY,
     ece_bins,
     read_config,
@@ -29,8 +29,8 @@ from pipeline.predictions import (
     run_names,
     short_folders,
 )
-from pipeline.resampling import calibrated_floor
-from pipeline.tables import table
+from pipeline.report.resampling import calibrated_floor
+from pipeline.report.tables import table
 
 _HEADER = ("run", "error %", "ECE %", "ECE-15 %", "floor %", "seconds", "steps")
 _LEGEND = (
@@ -108,7 +108,7 @@ def rich_table(rows: Sequence[Sequence[str]]) -> Table:
 
 def write_plot(path: Path, names: Sequence[str], runs: Sequence[Run]) -> None:
     """Writes reliability diagrams to `path`; ValueError naming --plot if its folder or file type will not do."""
-    from pipeline.plots import reliability_figure  # here, since matplotlib takes longer to import than the table
+    from pipeline.report.plots import reliability_figure  # here, since matplotlib takes longer to import than the table
 
     figure = reliability_figure([(name, run.logits, run.labels) for name, run in zip(names, runs, strict=True)])
     supported = figure.canvas.get_supported_filetypes()

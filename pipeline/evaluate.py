@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import posthoc
-from pipeline.assessment import Effort
-from pipeline.report import Options, write_report
+from pipeline.report import posthoc
+from pipeline.report.assessment import Effort
+from pipeline.report.build import Options, write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,8 +18,8 @@ from pipeline.calibration import (
     wilson_interval,
 )
 from pipeline.distributed import Ranks
-from pipeline.resampling import calibrated_floor
-from pipeline.scores import SCORES
+from pipeline.report.resampling import calibrated_floor
+from pipeline.report.scores import SCORES
 from tests.ranks import on_ranks
 from tests.worked_examples import EDGE_LABELS, EDGES, TEN, TEN_LABELS, random_predictions
 

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.calibration import metrics
 from pipeline.compare import main
-from pipeline.plots import reliability_figure
-from pipeline.predictions import short_folders
-from pipeline.resampling import calibrated_floor
+from pipeline.report.plots import reliability_figure
+from pipeline.report.predictions import short_folders
+from pipeline.report.resampling import calibrated_floor
 
 ROOT = Path(__file__).resolve().parents[1]
 Predictions = tuple[np.ndarray, np.ndarray]
@@ -222,5 +222,5 @@ def test_figure_shows_a_panel_and_a_histogram_for_each_run(predictions: list[Pre
 
 
 def test_importing_the_plots_leaves_pyplot_alone() -> None:
-    code = "import sys, pipeline.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, pipeline.report.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0

@@ -13,12 +13,12 @@ from pipeline import config, train
 from pipeline.calibration import metrics, softmax
 from pipeline.dataset import open_dataset
 from pipeline.evaluate import main
-from pipeline.report_figures import PNG_DPI
-from pipeline.restore import Restored, restore, saved_tensor
-from pipeline.scores import SCORES
+from pipeline.report.figures import PNG_DPI
+from pipeline.report.restore import Restored, restore, saved_tensor
+from pipeline.report.scores import SCORES
+from pipeline.report.subjects import Source, read_subjects
 from pipeline.state import build_order
 from pipeline.streams import VirtualShards
-from pipeline.subjects import Source, read_subjects
 from tests.ranks import alone
 
 QUICK = ("--draws", "30", "--floor-draws", "20")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.ood import SCORES, detection, max_softmax, negative_energy, negative_entropy
+from pipeline.report.ood import SCORES, detection, max_softmax, negative_energy, negative_entropy
 
 
 def test_scores_by_hand() -> None:

@@ -8,10 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from pipeline.guesses import Guesses
-from pipeline.plots_density import margin_figure, winning_score_figure
-from pipeline.plots_images import Believed, disagreement_figure, disagreements, image_grid, percent, wrong_caption
-from pipeline.plots_training import progress_figure, pseudo_label_figure, series, thinned
+from pipeline.report.guesses import Guesses
+from pipeline.report.plots_density import margin_figure, winning_score_figure
+from pipeline.report.plots_images import (
+    Believed,
+    disagreement_figure,
+    disagreements,
+    image_grid,
+    percent,
+    wrong_caption,
+)
+from pipeline.report.plots_training import progress_figure, pseudo_label_figure, series, thinned
 
 LONG = "very long $class$ name of a bird"
 LINES = [

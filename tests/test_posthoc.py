@@ -5,7 +5,7 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from pipeline.calibration import metrics, softmax
-from pipeline.posthoc import (
+from pipeline.report.posthoc import (
     METHODS,
     Temperature,
     fit_isotonic,

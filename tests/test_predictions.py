@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.predictions import ece_bins, read_metrics, run_names
+from pipeline.report.predictions import ece_bins, read_metrics, run_names
 
 
 def test_metrics_lines_and_one_that_a_kill_cut(tmp_path: Path) -> None:

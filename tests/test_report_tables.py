@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.report_tables import differences, notes, overview, scores, subtitle, verdicts
-from pipeline.scores import SCORES
+from pipeline.report.results import differences, notes, overview, scores, subtitle, verdicts
+from pipeline.report.scores import SCORES
 
 
 def facts(

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.calibration import metrics, scores, sums
 from pipeline.calibration_sums import calibration_error, equal_width_sums
-from pipeline.resampling import (
+from pipeline.report.resampling import (
     Predictions,
     bootstrap,
     bootstrap_weights,
@@ -66,7 +66,7 @@ def test_floor_depends_on_its_seed_only(monkeypatch: pytest.MonkeyPatch) -> None
     logits, _ = random_predictions(0, 300, 5)
     first = calibrated_floor(logits, draws=50, seed=1)
     np.random.seed(7)  # a global generator must not matter
-    monkeypatch.setattr("pipeline.resampling.DRAWN_AT_ONCE", 700)  # nor how many draws are made at once
+    monkeypatch.setattr("pipeline.report.resampling.DRAWN_AT_ONCE", 700)  # nor how many draws are made at once
     assert calibrated_floor(logits, draws=50, seed=1) == pytest.approx(first, abs=1e-12)
     assert calibrated_floor(logits, draws=50, seed=2) != first
 
@@ -115,14 +115,14 @@ def test_every_draw_has_as_many_samples_and_depends_on_the_seed_alone() -> None:
 
 def test_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = bootstrap(small(), 20, 3), floor(small(), 20, 3)
-    monkeypatch.setattr("pipeline.resampling.DRAWN_AT_ONCE", 70)
+    monkeypatch.setattr("pipeline.report.resampling.DRAWN_AT_ONCE", 70)
     for before, after in zip(first, (bootstrap(small(), 20, 3), floor(small(), 20, 3)), strict=True):
         for name, values in before.items():
             np.testing.assert_allclose(after[name], values, atol=1e-10, err_msg=name)
 
 
 def test_classwise_error_without_resampling_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.resampling.DRAWN_AT_ONCE", 11)
+    monkeypatch.setattr("pipeline.report.resampling.DRAWN_AT_ONCE", 11)
     of = Predictions(np.log(TEN), TEN_LABELS)
     once = np.ones((2, 10), dtype=np.uint8)
     assert classwise_errors(of, once) == pytest.approx([0.298, 0.298], abs=1e-9)

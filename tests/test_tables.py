@@ -1,6 +1,6 @@
 """A table says the same in Markdown, LaTeX and HTML, and no cell can break out of its form."""
 
-from pipeline.tables import latex_text, table
+from pipeline.report.tables import latex_text, table
 
 SAMPLE = table(("", "ECE (%)"), [("a_b|c & <i>", "−1.5°"), ("d", "12.0")])
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.calibration_sums import Floats
-from pipeline.guesses import Guesses
-from pipeline.plot_style import BLUE, GREEN, INK, LINES, ORANGE, PURPLE, VERMILION, new_figure, plain, shortened
+from pipeline.report.guesses import Guesses
+from pipeline.report.plot_style import BLUE, GREEN, INK, LINES, ORANGE, PURPLE, VERMILION, new_figure, plain, shortened
 
 SCORE_BINS = 40
 MARGIN_BINS = 40

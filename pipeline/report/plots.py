@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from pipeline.calibration import ReliabilityBins, metrics, reliability_bins
-from pipeline.plot_style import DPI, GREEN, INK, VERMILION, plain, shortened
+from pipeline.report.plot_style import DPI, GREEN, INK, VERMILION, plain, shortened
 
 _OVER, _UNDER = VERMILION, GREEN
 _ACCURACY = "#A9D6F3"  # its sky blue, lightened to let the hatching of the gap stand out

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from pipeline.plot_style import LINES, new_figure, plain, shortened
+from pipeline.report.plot_style import LINES, new_figure, plain, shortened
 
 Line = dict[str, Any]
 RunLines = Sequence[tuple[str, Sequence[Line]]]  # of each run its name and the lines of its metrics.jsonl

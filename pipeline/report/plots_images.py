@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.calibration_sums import Floats, Ints
-from pipeline.plot_style import new_figure, shortened
+from pipeline.report.plot_style import new_figure, shortened
 
 Pixels = NDArray[np.uint8]
 COLUMNS = 4

@@ -10,18 +10,18 @@ from matplotlib.figure import Figure
 
 from pipeline.calibration import softmax, top_label
 from pipeline.calibration_sums import Floats
-from pipeline.guesses import Guesses, pixels
-from pipeline.plots import reliability_figure
-from pipeline.plots_density import margin_figure, winning_score_figure
-from pipeline.plots_images import (
+from pipeline.report.guesses import Guesses, pixels
+from pipeline.report.plots import reliability_figure
+from pipeline.report.plots_density import margin_figure, winning_score_figure
+from pipeline.report.plots_images import (
     Believed,
     disagreement_figure,
     disagreements,
     image_grid,
     wrong_caption,
 )
-from pipeline.plots_training import progress_figure, pseudo_label_figure
-from pipeline.subjects import Subject
+from pipeline.report.plots_training import progress_figure, pseudo_label_figure
+from pipeline.report.subjects import Subject
 
 GRID = 12  # wrong pseudo-labels shown
 PNG_DPI = 200

@@ -12,7 +12,7 @@ from pipeline.calibration import check_predictions
 from pipeline.calibration_sums import Ints
 from pipeline.dataset import open_beton
 from pipeline.distributed import Ranks
-from pipeline.predictions import (
+from pipeline.report.predictions import (
     RUN_REMEDY,
     ece_bins,
     read_config,
@@ -21,7 +21,7 @@ from pipeline.predictions import (
     read_result,
     run_names,
 )
-from pipeline.restore import Noise, Restored, restore
+from pipeline.report.restore import Noise, Restored, restore
 
 MOST_NOISE = 2000
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from pipeline.report_figures import Shown
-from pipeline.tables import Table
+from pipeline.report.figures import Shown
+from pipeline.report.tables import Table
 
 STYLE = """
 :root { color-scheme: light; --ink: #222; --pale: #666; --line: #ddd; --accent: #0072B2; }

@@ -7,8 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline import distributed, report_tables
-from pipeline.assessment import (
+from pipeline import distributed
+from pipeline.calibration import softmax
+from pipeline.distributed import Ranks
+from pipeline.files import write_atomically
+from pipeline.report import results as report_tables
+from pipeline.report.assessment import (
     Assessment,
     Effort,
     HeldOut,
@@ -20,14 +24,11 @@ from pipeline.assessment import (
     out_of_distribution,
     post_hoc,
 )
-from pipeline.calibration import softmax
-from pipeline.distributed import Ranks
-from pipeline.files import write_atomically
-from pipeline.guesses import guesses
-from pipeline.page import Section, copyable, figures, page, words
-from pipeline.predictions import read_predictions
-from pipeline.report_figures import Shown, figures_of_all, figures_of_run, numbered
-from pipeline.subjects import Source, Subject, checked, foreign_logits, read_subjects
+from pipeline.report.figures import Shown, figures_of_all, figures_of_run, numbered
+from pipeline.report.guesses import guesses
+from pipeline.report.page import Section, copyable, figures, page, words
+from pipeline.report.predictions import read_predictions
+from pipeline.report.subjects import Source, Subject, checked, foreign_logits, read_subjects
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from pipeline.page import copyable
-from pipeline.scores import SCORES, formatted
-from pipeline.tables import Table, table
+from pipeline.report.page import copyable
+from pipeline.report.scores import SCORES, formatted
+from pipeline.report.tables import Table, table
 
 Facts = dict[str, Any]
 OVERVIEW = ("error", "ece", "ece15", "ace", "ks", "nll", "brier")

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline import ood, posthoc
 from pipeline.calibration import scores, sums
 from pipeline.calibration_sums import Ints, calibration_error, equal_width_sums
-from pipeline.resampling import Draws, Predictions, bootstrap, floor, interval
-from pipeline.scores import SCORES
+from pipeline.report import ood, posthoc
+from pipeline.report.resampling import Draws, Predictions, bootstrap, floor, interval
+from pipeline.report.scores import SCORES
 
 OTHER_BINS = (5, 10, 15, 20, 50)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.calibration import softmax
 from pipeline.calibration_sums import Floats, Ints
 from pipeline.margins import all_margins
-from pipeline.restore import Restored, saved_tensor
+from pipeline.report.restore import Restored, saved_tensor
 from pipeline.streams import VirtualShards
 
 
