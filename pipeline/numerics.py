@@ -21,11 +21,21 @@ class Numerics:
         shape = (1, 3, 1, 1)
         self.mean = torch.tensor(mean, dtype=self.dtype, device=device).reshape(shape) * 255
         self.scale = 1 / (torch.tensor(std, dtype=self.dtype, device=device).reshape(shape) * 255)
+        self.planes: dict[torch.Size, tuple[Tensor, Tensor]] = {}
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] -> zero mean, unit variance per channel; keeps channels_last."""
-        return (images.to(self.dtype) - self.mean) * self.scale
+        mean, scale = self._planes(images.shape[2:])
+        return images.to(self.dtype).sub_(mean).mul_(scale)
+
+    def _planes(self, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Mean and scale for every pixel: on the CPU three innermost channels do not broadcast fast (a factor of 24)."""
+        if size not in self.planes:
+            whole = (x.expand(1, 3, *size) for x in (self.mean, self.scale))
+            mean, scale = (x.contiguous(memory_format=torch.channels_last) for x in whole)
+            self.planes[size] = mean, scale
+        return self.planes[size]
 
     def autocast(self) -> AbstractContextManager[object]:
         """A fresh context for each pass: autocast caches its cast weights, with or without gradient."""

@@ -1,0 +1,70 @@
+"""Our side of the comparisons: a small data folder, and real runs whose steps or batches a caller counts."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dataprep.make_beton import main as make_beton
+from pipeline import config as configuration
+from pipeline import distributed, train
+from pipeline.dataset import open_dataset
+from pipeline.run_folder import RunFolder
+from pipeline.state import Training, choose_threads
+from pipeline.step import Inputs
+
+NAME = "images"
+CLASSES = 10
+
+
+class Enough(Exception):
+    """Leaves the training loop before its last step: no evaluation, no result."""
+
+
+def write_images(folder: Path, per_class: int, size: int) -> Path:
+    """Folders of 10 classes of smooth noise, ``size`` pixels square."""
+    random = np.random.RandomState(0)
+    for c in range(CLASSES):
+        (folder / str(c)).mkdir(parents=True)
+        for i in range(per_class):
+            small = Image.fromarray(random.randint(0, 256, (8, 8, 3), dtype=np.uint8))
+            small.resize((size, size), Image.Resampling.BICUBIC).save(folder / str(c) / f"{i}.png")
+    return folder
+
+
+def make_data(source: Path, out: Path, *options: str) -> list[str]:
+    """OUT/images, made of class folders by dataprep; the settings that choose it."""
+    words = ["folder", "--name", NAME, "--source", str(source), "--out", str(out), *options]
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = make_beton([*words, "--labels-per-class", "4", "--seeds", "0"])
+    if code:
+        raise SystemExit(code)
+    return [f"data={out}", f"dataset={NAME}", "labels=4", "seed=0"]
+
+
+def drive(settings: list[str], out: Path, feed: Callable[[Training], Iterator[Inputs]]) -> None:
+    """Runs pipeline/train.py's own loop on what ``feed`` yields of a run; ``feed`` raises Enough to end it."""
+    config = configuration.load(None, [*settings, f"out={out}"])
+    dataset = open_dataset(config)
+
+    class Fed(Training):
+        def inputs(self) -> Iterator[Inputs]:
+            return feed(self)
+
+    original, train.Training = train.Training, Fed  # type: ignore[misc]
+    ranks = distributed.start()
+    try:
+        with contextlib.suppress(Enough):
+            train.train(config, dataset, ranks, RunFolder(config))
+    finally:
+        distributed.stop()
+        train.Training = original  # type: ignore[misc]
+
+
+def open_run(settings: list[str]) -> Training:
+    """A run that is not trained, for its loader."""
+    config = configuration.load(None, settings)
+    return Training(config, open_dataset(config), distributed.start(), choose_threads(config))
