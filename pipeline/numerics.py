@@ -30,7 +30,7 @@ class Numerics:
         return images.to(self.dtype).sub_(mean).mul_(scale)
 
     def _planes(self, size: torch.Size) -> tuple[Tensor, Tensor]:
-        """Mean and scale for every pixel: on the CPU three innermost channels do not broadcast fast (a factor of 24)."""
+        """Mean and scale for every pixel: three innermost channels broadcast 24 times slower on a CPU."""
         if size not in self.planes:
             whole = (x.expand(1, 3, *size) for x in (self.mean, self.scale))
             mean, scale = (x.contiguous(memory_format=torch.channels_last) for x in whole)
