@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -27,7 +27,10 @@ class Ranks:
     rank: int
     world: int
     device: torch.device
-    mesh: DeviceMesh
+    mesh: DeviceMesh  # on the device
+    host_mesh: DeviceMesh  # of the same ranks, for tensors in host memory
+    background: dist.ProcessGroup  # gloo, for one thread beside the step
+    store: dist.Store  # what ranks can say to each other outside collectives
 
     @property
     def is_main(self) -> bool:
@@ -51,10 +54,12 @@ def start(timeout: timedelta = timedelta(minutes=30)) -> Ranks:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
         _die_with_parent()
-        dist.init_process_group(backend, timeout=timeout)
-    else:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    return Ranks(rank, world, device, init_device_mesh(device.type, (world,)))
+    store = next(dist.rendezvous("env://", timeout=timeout))[0] if "RANK" in os.environ else dist.HashStore()
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout)
+    mesh, host_mesh = (init_device_mesh(kind, (world,)) for kind in (device.type, "cpu"))
+    background = dist.new_group(backend="gloo", timeout=timeout)
+    assert isinstance(background, dist.ProcessGroup)  # every rank is in it
+    return Ranks(rank, world, device, mesh, host_mesh, background, dist.PrefixStore("calibratemix", store))
 
 
 def stop() -> None:
@@ -125,22 +130,6 @@ def all_reduce_mean(values: Tensor) -> Tensor:
     return all_reduce_sum(values) / dist.get_world_size()
 
 
-def average_buffers(model: nn.Module) -> None:
-    """Makes floating-point buffers (BN running statistics) the mean over ranks, in one flat all-reduce.
-
-    The two forward passes see other rows on each rank; after this all ranks evaluate and save the same.
-    """
-    if dist.get_world_size() == 1:
-        return
-    buffers = [b for b in model.buffers() if b.is_floating_point()]
-    if buffers:
-        flat = torch.cat([b.flatten() for b in buffers])
-        dist.all_reduce(flat)
-        flat /= dist.get_world_size()
-        parts = flat.split([b.numel() for b in buffers])
-        torch._foreach_copy_(buffers, [p.view_as(b) for p, b in zip(parts, buffers, strict=True)])
-
-
 def broadcast_object(value: Any) -> Any:
     """Rank 0's picklable ``value`` on every rank (slow: not for the step)."""
     if dist.get_world_size() == 1:
@@ -150,7 +139,15 @@ def broadcast_object(value: Any) -> Any:
     return box[0]
 
 
-def barrier() -> None:
+def gather_objects(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
+    """Every rank's picklable ``value`` on every rank, in rank order (slow: not for the step)."""
+    everyone = [value] * dist.get_world_size()
+    if len(everyone) > 1:
+        dist.all_gather_object(everyone, value, group=group)
+    return everyone
+
+
+def barrier(group: dist.ProcessGroup | None = None) -> None:
     """Returns once every rank has come here."""
     if dist.get_world_size() > 1:
-        dist.barrier()
+        dist.barrier(group)

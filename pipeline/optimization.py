@@ -3,8 +3,8 @@
 import math
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from pipeline.options import EmaConfig, OptimizerConfig
 
@@ -38,12 +38,23 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def build_ema(model: nn.Module, config: EmaConfig) -> AveragedModel:
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def build_ema(model: nn.Module, config: EmaConfig, held: Tensor | None = None) -> AveragedModel:
     """Moving average that starts at the initial weights. ``buffers``: BN statistics copied raw, or averaged too.
 
-    The count of updates is kept on the host: AveragedModel asks for its value at every step.
+    ``held`` [] on the device: 1 where it must not move, else 0. The count of updates is kept on the host: AveragedModel
+    asks for its value at every step.
     """
-    average = get_ema_multi_avg_fn(config.decay)
+
+    @torch.no_grad()
+    def average(averaged: Tensors, current: Tensors, _: object) -> None:
+        share = torch.full_like(averaged[0].flatten()[0], 1 - config.decay)
+        change = torch._foreach_sub(current, averaged)
+        torch._foreach_mul_(change, share if held is None else share * (1 - held.to(share.dtype)))
+        torch._foreach_add_(averaged, change)
+
     ema = AveragedModel(model, multi_avg_fn=average, use_buffers=config.buffers == "average")
     ema.requires_grad_(False)
     ema.n_averaged = torch.ones((), dtype=torch.long)

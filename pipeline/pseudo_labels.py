@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pipeline.options import Config
     from pipeline.step import Inputs, Observed
 
-State = dict[str, dict[str, Tensor]]  # "replicated": alike on all ranks; "sharded": this rank's part, by rows
+# "replicated" and "labelled": alike on all ranks, the latter by rows of the split; "sharded": this rank's rows.
+State = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)

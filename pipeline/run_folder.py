@@ -1,7 +1,7 @@
 """The run folder: config.yaml, environment.json, metrics.jsonl, status.json, predictions.npz, result.json.
 
 Only rank 0 writes. Files that say something about the whole run are replaced atomically; result.json is written
-once and last, so its presence means finished.
+once and last, so its presence means finished. A full disk costs no training: lines wait until there is room.
 """
 
 import io
@@ -11,7 +11,6 @@ import platform
 import socket
 import subprocess
 import sys
-import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -22,22 +21,23 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from pipeline.files import append_whole, warn, write_atomically
 from pipeline.options import Config
+from pipeline.run_lock import RunLock
 
 # Options that a continued run may change: where it lies and how it reports, not what it computes.
 FREE = {"out", "data", "threads", "eval_batch", "log_every", "checkpoint_every"}
-STALE_SECONDS = 120
 
 
 class RunFolder:
-    """The folder ``config.out``; nothing is created before ``open``."""
+    """The folder ``config.out``; nothing is created before ``lock.claim``."""
 
     def __init__(self, config: Config) -> None:
         self.path = Path(config.out)
         self.config = config
         self.metrics = self.path / "metrics.jsonl"
-        self._lock = self.path / "lock.json"
-        self._released = threading.Event()
+        self.lock = RunLock(self.path)
+        self._unwritten = ""
 
     @property
     def is_finished(self) -> bool:
@@ -48,33 +48,25 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def check(self) -> None:
-        """ValueError where the folder belongs to other options or is being written by another process."""
+        """ValueError where the folder belongs to other options."""
         saved = self.path / "config.yaml"
         if saved.exists() and (changed := _differences(yaml.safe_load(saved.read_text()), self.config.to_dict())):
             raise ValueError(f"{self.path}: holds a run with other options ({'; '.join(changed)}); choose another out=")
-        if (owner := self._live_owner()) is not None:
-            raise ValueError(
-                f"{self.path}: process {owner['pid']} on {owner['host']} is writing this run; wait for it, "
-                f"or choose another out="
-            )
 
-    def open(self, environment: dict[str, Any]) -> None:
-        """Takes the folder and writes what explains it."""
+    def describe(self, environment: dict[str, Any]) -> None:
+        """Writes what explains the run."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._beat()
-        threading.Thread(target=self._keep_beating, daemon=True).start()
         write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config.to_dict(), sort_keys=False))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1))
 
-    def release(self) -> None:
-        """Gives the folder free."""
-        self._released.set()
-        self._lock.unlink(missing_ok=True)
-
     def append(self, line: dict[str, Any]) -> None:
-        """One line of metrics.jsonl."""
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        """One line of metrics.jsonl, with those that found no room before."""
+        self._unwritten += json.dumps(line) + "\n"
+        try:
+            append_whole(self.metrics, self._unwritten.encode())
+            self._unwritten = ""
+        except OSError as error:
+            warn(f"{self.metrics}: not written ({error.strerror}); its lines wait in memory")
 
     def cut(self, step: int) -> None:
         """Drops lines beyond ``step``, and one half-written by a kill: they will be written again."""
@@ -82,10 +74,21 @@ class RunFolder:
             lines = [line for line in self.metrics.read_text().splitlines(True) if _step_of(line) <= step]
             write_atomically(self.metrics, "".join(lines))
 
-    def status(self, state: str, step: int) -> None:
-        """status.json: running, preempted or finished."""
-        content = {"state": state, "step": step, "steps": self.config.steps, "time": time.time()}
-        write_atomically(self.path / "status.json", json.dumps(content))
+    def status(self, state: str, step: int, **more: Any) -> None:
+        """status.json: ``state`` is running, preempted, finished or failed (then with ``error``, one line)."""
+        content = {"state": state, "step": step, "steps": self.config.steps, "time": time.time(), **more}
+        try:
+            write_atomically(self.path / "status.json", json.dumps(content))
+        except OSError as error:
+            warn(f"{self.path / 'status.json'}: not written ({error.strerror})")
+
+    def fail(self, error: str, **details: Any) -> None:
+        """status.json of a run that died, with the step it last reported."""
+        try:
+            step = json.loads((self.path / "status.json").read_text())["step"]
+        except (OSError, ValueError, KeyError):
+            step = 0
+        self.status("failed", step, error=error, **details)
 
     def finish(self, logits: NDArray[np.float32], labels: NDArray[np.int64], result: dict[str, Any]) -> None:
         """predictions.npz, then status, and last of all result.json."""
@@ -94,34 +97,6 @@ class RunFolder:
         write_atomically(self.path / "predictions.npz", buffer.getvalue())
         self.status("finished", result["step"])
         write_atomically(self.path / "result.json", json.dumps(result, indent=1))
-
-    def _beat(self) -> None:
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-        write_atomically(self._lock, json.dumps(owner))
-
-    def _keep_beating(self) -> None:
-        """Says every while that this process is alive: another host cannot see its pid."""
-        while not self._released.wait(STALE_SECONDS / 4):
-            self._beat()
-
-    def _live_owner(self) -> dict[str, Any] | None:
-        try:
-            owner = json.loads(self._lock.read_text())
-        except (OSError, json.JSONDecodeError):
-            return None
-        if owner["host"] == socket.gethostname():
-            return owner if _is_alive(owner["pid"]) and owner["pid"] != os.getpid() else None
-        return owner if time.time() - owner["time"] < STALE_SECONDS else None
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Readers see the old file or the new one, also after a crash."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def environment(precision: str, world: int, threads: int, device: torch.device) -> dict[str, Any]:
@@ -156,16 +131,6 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _step_of(line: str) -> float:

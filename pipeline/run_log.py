@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline import calibration, run_folder
-from pipeline.distributed import all_reduce_mean, all_reduce_sum, broadcast_object
+from pipeline.checkpoint import Writer, complete
+from pipeline.distributed import all_reduce_sum, broadcast_object
 from pipeline.inference import predict
 from pipeline.label_quality import summary, summary_by_class
 from pipeline.optimization import learning_rate
@@ -29,6 +30,7 @@ class RunLog:
     def __init__(self, run: Training, folder: RunFolder, threads: int) -> None:
         self.run, self.folder, self.config = run, folder, run.config
         self.main = run.ranks.is_main
+        self.writer = Writer(folder.checkpoints, run.ranks)
         step = run.progress.step
         self.view = View(f"{self.config.algorithm}+{self.config.mix}", self.config.steps, step, self.main)
         self.clock = time.monotonic()  # of the last update of progress.seconds
@@ -37,15 +39,16 @@ class RunLog:
         self.predictions: tuple[int, NDArray[np.float32]] | None = None
         self.board: SummaryWriter | None = None
         if self.main:
-            folder.open(run_folder.environment(run.numerics.precision, run.ranks.world, threads, run.ranks.device))
+            folder.describe(run_folder.environment(run.numerics.precision, run.ranks.world, threads, run.ranks.device))
             folder.cut(step)
             folder.status("running", step)
             self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
 
     def training(self) -> None:
         """A training line: means over the steps since the last one."""
+        self.run.check()
         progress = self.run.progress
-        sums = all_reduce_mean(progress.sums).tolist()
+        sums = progress.sums.tolist()
         progress.sums.zero_()
         now = time.monotonic()
         images = (self.config.batch.labelled + self.config.unlabelled_batch) * (progress.step - self.mark_step)
@@ -58,12 +61,15 @@ class RunLog:
         self.mark, self.mark_step = now, progress.step
         self._write(line, "train")
         self.view.training(line)
+        if self.main:
+            self.folder.status("running", progress.step)
 
     def evaluation(self) -> None:
         """An evaluation line: the EMA model on the test set."""
-        began, run = time.monotonic(), self.run
+        self.run.check()
+        began, run, bins = time.monotonic(), self.run, self.config.evaluation.ece_bins
         logits = predict(run.evaluated, run.test_images, run.numerics, run.ranks)
-        metrics = broadcast_object(calibration.metrics(logits, run.test_images.labels) if self.main else None)
+        metrics = broadcast_object(calibration.metrics(logits, run.test_images.labels, bins) if self.main else None)
         step = run.progress.step
         if not run.progress.best or metrics["error"] < run.progress.best["error"]:
             run.progress.best = {"step": step, **{name: metrics[name] for name in SHOWN}}
@@ -76,16 +82,27 @@ class RunLog:
         self.mark += time.monotonic() - began
 
     def save(self) -> None:
-        """A checkpoint, and status.json."""
+        """A checkpoint."""
+        self.run.check()
         began = time.monotonic()
         self._count_seconds()
-        self.run.save(self.folder.checkpoints)
-        if self.main:
-            self.folder.status("running", self.run.progress.step)
+        self.run.save(self.writer)
         self.mark += time.monotonic() - began
+
+    def stop(self) -> None:
+        """The end of an interrupted run: its checkpoint, and status.json with the step that it will go on from."""
+        self.save()
+        self.writer.settle()
+        if self.main:
+            saved = [*complete(self.folder.checkpoints)][-1:]
+            step = int(saved[0].name.removeprefix("step-")) if saved else 0
+            self.folder.status("preempted", step)
+            self.folder.lock.release()
+            self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, goes on from step {step}")
 
     def finish(self) -> None:
         """predictions.npz, status.json and result.json of the EMA model at the last step."""
+        self.writer.close()
         step = self.run.progress.step
         if self.predictions is None or self.predictions[0] != step:
             logits = predict(self.run.evaluated, self.run.test_images, self.run.numerics, self.run.ranks)
@@ -94,8 +111,10 @@ class RunLog:
         if self.main and self.board:
             self.board.close()
             logits, labels = self.predictions[1], self.run.test_images.labels
-            self.folder.finish(logits, labels, self._result(calibration.metrics(logits, labels)))
-            self.folder.release()
+            self.folder.finish(
+                logits, labels, self._result(calibration.metrics(logits, labels, self.config.evaluation.ece_bins))
+            )
+            self.folder.lock.release()
             self.view.say(f"{self.folder.path}: finished in {self.run.progress.seconds:.0f} s")
 
     def _result(self, metrics: dict[str, float]) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline import checkpoint, models
+from pipeline import models
 from pipeline.algorithms import ALGORITHMS
+from pipeline.checkpoint import State, Tables, Writer, load_newest
 from pipeline.data import EvalImages, TrainImages
 from pipeline.dataset import Dataset
-from pipeline.distributed import Ranks, all_reduce_mean, local_world
+from pipeline.distributed import Ranks, local_world
+from pipeline.guard import Guard
 from pipeline.joint import Joint
 from pipeline.label_quality import LabelQuality
 from pipeline.mixes import MIXES
@@ -38,7 +40,7 @@ NO_BUFFER_SYNC: dict[str, Any] = {_SYNC: False}
 class Progress:
     """Steps done, and what the log needs across a restart.
 
-    ``sums``: of the steps since the last training line, on the device: TERMS, then the number of steps.
+    ``sums``: of the steps since the last training line, on the device, the same on all ranks: TERMS, then their number.
     """
 
     sums: Tensor
@@ -62,7 +64,6 @@ class Training:
         self.num_classes = len(dataset.classes)
         self.model = self._network()
         self.ddp = self._wrap(self.model, dataset.image_size)
-        self.ema = build_ema(self.model, config.ema)
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         batches = config.batch.labelled, config.unlabelled_batch
@@ -71,12 +72,18 @@ class Training:
         problem = self._problem(dataset, order)
         self.algorithm = ALGORITHMS[config.algorithm](problem)
         self.mix = MIXES[config.mix](problem)
+        self.objective = Objective(config, self.num_classes, self.numerics)
         self.passes = self._passes()
         self.quality = LabelQuality(self._hidden_labels(dataset, problem.num_rows), self.num_classes)
         place = ranks.rank, ranks.world
         self.train_images = TrainImages(dataset, order, batches, *place, config.seed, config.augment, threads)
         self.test_images = EvalImages(dataset, config.eval_batch, *place, threads)
         self.progress = Progress(torch.zeros(len(TERMS) + 1, dtype=self.numerics.dtype, device=ranks.device))
+        self.kept = {"algorithm": self.algorithm.state(), "mixing": self.mix.state()}
+        sizes = batches[0] // ranks.world, batches[1] // ranks.world
+        self.guard = Guard(self.model, self.kept.values(), sizes, self.progress.sums[:-1])
+        self.optimizer.register_step_pre_hook(self.guard.hold_optimizer)
+        self.ema = build_ema(self.model, config.ema, self.guard.broken)
 
     def inputs(self) -> Iterator[Inputs]:
         """The batches from the current step on, on the device."""
@@ -96,49 +103,61 @@ class Training:
         pairs = self.mix.pair(inputs, seen, pseudo, pool)
         return mix_images(pairs, pool, seen, pseudo, self.labels, self.num_classes)
 
-    def save(self, folder: Path) -> None:
-        """Writes the checkpoint of the current step. Collective.
+    def settle(self, step: int, terms: Tensor, seen: Observed, asked: bool) -> tuple[Tensor, Tensor]:
+        """After the backward pass: terms of the global batch, share of ranks ``asked`` to stop. See guard.py."""
+        return self.guard.settle(step, terms, self.objective.losses, seen, asked)
 
-        A checkpoint keeps one copy of what is not sharded, so the ranks' sums become their mean first, here and in the
-        run that goes on: both then log the same line.
-        """
-        for sums in (self.progress.sums, *self.quality.state().values()):
-            sums.copy_(all_reduce_mean(sums))
-        checkpoint.save(folder, self.progress.step, self._state(), self.ranks)
+    def check(self) -> None:
+        """RunError on all ranks where a step since the start was not finite. Collective."""
+        self.guard.check(self.train_images.order, self.ranks)
+
+    def save(self, writer: Writer) -> None:
+        """The checkpoint of the current step; files follow while the run goes on. Collective."""
+        writer.save(self.progress.step, self._state(), self._tables())
 
     def load(self, folder: Path) -> bool:
-        """Goes on from the newest complete checkpoint, if there is one. Collective."""
-        state = self._state()
-        if not checkpoint.load_newest(folder, state, self.ranks):
+        """Goes on from the newest intact checkpoint, if there is one. Collective."""
+        state, tables = self._state(), self._tables()
+        if not load_newest(folder, state, tables, self.ranks):
             return False
+        for name, sums in self.quality.state().items():
+            sums.copy_(tables["quality"][name].sum(dim=0))
         self.numerics.scaler.load_state_dict(state["scaler"])
         saved = state["progress"]
         self.progress.step, self.progress.seconds, self.progress.best = saved["step"], saved["seconds"], saved["best"]
         return True
 
-    def _state(self) -> dict[str, Any]:
-        """Tensors by reference: loading fills them in place."""
+    def _state(self) -> State:
+        """What is alike on all ranks; tensors by reference, so that loading fills them in place."""
         momentum = {
             name: self.optimizer.state[p]["momentum_buffer"]
             for name, p in self.model.named_parameters()
             if p.requires_grad
         }
-        kept = {"algorithm": self.algorithm.state(), "mixing": self.mix.state()}
+        progress = self.progress
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "momentum": momentum,
             "scaler": self.numerics.scaler.state_dict(),
-            **{f"{name}_replicated": state["replicated"] for name, state in kept.items()},
-            **{f"{name}_sharded": checkpoint.shard_rows(state["sharded"], self.ranks) for name, state in kept.items()},
-            "sums": self.progress.sums,
-            "quality": self.quality.state(),
-            "progress": {
-                "step": self.progress.step,
-                "seconds": self.progress.seconds,
-                "best": dict(self.progress.best),
+            **{
+                f"{name}_replicated": state["replicated"] | state.get("labelled", {})
+                for name, state in self.kept.items()
             },
+            "log": {"sums": progress.sums},
+            "progress": {"step": progress.step, "seconds": progress.seconds, "best": dict(progress.best)},
         }
+
+    def _tables(self) -> Tables:
+        """This rank's rows of what is kept of every unlabelled sample; and its own sums, which any ranks can add up."""
+        sums = {name: self._as_rows(value) for name, value in self.quality.state().items()}
+        return {**{f"{name}_sharded": kept["sharded"] for name, kept in self.kept.items()}, "quality": sums}
+
+    def _as_rows(self, value: Tensor) -> Tensor:
+        """A row for each virtual shard of this rank, which add up to ``value``."""
+        rows = value.new_zeros((self.shards.count // self.ranks.world, *value.shape))
+        rows[0] = value
+        return rows
 
     def _problem(self, dataset: Dataset, order: Order) -> Problem:
         config, shards = self.config, self.shards
@@ -156,11 +175,10 @@ class Training:
         )
 
     def _passes(self) -> Passes:
-        objective = Objective(self.config, self.num_classes, self.numerics)
         if self.config.forward == "joint":
-            return Joint(self.ddp, self.algorithm, self.config.mixing, objective)
+            return Joint(self.ddp, self.algorithm, self.config.mixing, self.objective)
         needed = self.config.unlabelled_batch > 0 or self.mix.observes
-        return Split(self.model, self.ddp, needed, objective)
+        return Split(self.model, self.ddp, needed, self.objective)
 
     def _hidden_labels(self, dataset: Dataset, num_rows: int) -> Tensor:
         """True labels by this rank's table rows, where the data set knows them."""
@@ -183,7 +201,7 @@ class Training:
 
         DDP orders its buckets anew after the first backward; a resumed run would do so at another step and, from
         three ranks on, add in another order. So the first backward is one of zeros, here, that leaves no trace.
-        Buffers are not DDP's business: see ``average_buffers``.
+        Buffers are not DDP's business: see guard.py.
         """
         if self.ranks.world == 1:
             return model

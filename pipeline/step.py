@@ -123,6 +123,7 @@ class Objective:
 
     def __init__(self, config: "Config", num_classes: int, numerics: Numerics) -> None:
         self.numerics, self.num_classes = numerics, num_classes
+        self.losses = torch.empty(0), torch.empty(0)  # per image, [b_l] and [b_u], of the newest base
         self.counts = config.batch.labelled, config.unlabelled_batch
         self.unlabelled_weight, self.mix_weight = config.unlabelled.weight, config.mixing.weight
         self.soft_loss = SOFT_LOSSES[config.mixing.loss]
@@ -137,6 +138,7 @@ class Objective:
         world = self.counts[0] // len(inputs.labels)
         supervised = cross_entropy(labelled, inputs.labels, self.eps)
         consistency = cross_entropy(strong, pseudo.label, self.eps_unlabelled) * pseudo.weight
+        self.losses = supervised.detach(), consistency.detach()
         return BaseTerms(rank_share(supervised, self.counts[0], world), rank_share(consistency, self.counts[1], world))
 
     def mix(self, logits: Tensor, mixed: Mixed | None) -> Tensor:

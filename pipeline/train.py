@@ -18,7 +18,9 @@ import torch
 from pipeline import config as configuration
 from pipeline import distributed, models
 from pipeline.dataset import Dataset, open_dataset
-from pipeline.distributed import Ranks, average_buffers
+from pipeline.distributed import Ranks
+from pipeline.failures import following_failures, report
+from pipeline.interruption import Interruption
 from pipeline.optimization import learning_rate, set_learning_rate
 from pipeline.options import Config
 from pipeline.run_folder import RunFolder
@@ -36,13 +38,14 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
     model, ema, optimizer, scaler = run.model, run.ema, run.optimizer, run.numerics.scaler
     log = RunLog(run, folder, threads)
 
-    with log.view:
+    with log.view, Interruption(ranks.device) as interruption:
         if resumed:
             log.view.say(f"{folder.path}: goes on from step {run.progress.step}")
         for inputs in run.inputs():
             step = inputs.step + 1
             set_learning_rate(optimizer, learning_rate(config.optimizer.lr, inputs.step, config.steps))
             model.train()
+            run.guard.remember(inputs)
 
             # observe: pseudo-labels and margins from the weak views
             seen = run.passes.observe(inputs)
@@ -57,12 +60,12 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             optimizer.zero_grad()
             scaler.scale(terms[0]).backward()
 
-            # step
+            # step: held from the first loss on that is not finite
+            terms, asked_to_stop = run.settle(step, terms, seen, interruption.requested)
             scaler.step(optimizer)
             scaler.update()
-            average_buffers(model)
             ema.update_parameters(model)
-            run.progress.add(step, terms.detach())
+            run.progress.add(step, terms)
             run.quality.add(inputs.rows, pseudo)
 
             # log, evaluate, save
@@ -73,6 +76,9 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
                 log.evaluation()
             if last or step % config.checkpoint_every == 0:
                 log.save()
+            if interruption.agreed(asked_to_stop) and not last:
+                log.stop()
+                return run
         log.finish()
     return run
 
@@ -94,8 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     ranks = distributed.start()
     try:
-        train(config, dataset, ranks, folder)
+        with following_failures(ranks):
+            train(config, dataset, ranks, folder)
+    except Exception as error:
+        report(error, ranks, folder)
+        return 1
     finally:
+        folder.lock.release()
         distributed.stop()
     return 0
 
@@ -106,8 +117,9 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
     rank, world = distributed.launched_world()
     shards.check_world(world)
-    if rank == 0:  # the others would see rank 0's lock
-        folder.check()
+    folder.check()
+    if rank == 0:
+        folder.lock.claim()
 
 
 def _say(text: str, stream: object = None) -> None:

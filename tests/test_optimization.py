@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.options import EmaConfig, OptimizerConfig
 from pipeline.optimization import build_ema, build_optimizer, learning_rate, set_learning_rate
+from pipeline.options import EmaConfig, OptimizerConfig
 
 
 @pytest.mark.parametrize(("share", "rate"), [(0, 0.03), (0.25, 0.028246322), (0.5, 0.023190314), (1, 0.005852710)])

@@ -36,4 +36,4 @@ class Difficulty:
 
     def state(self) -> State:
         """Tensors to save, by reference."""
-        return {"replicated": self.aum.state(), "sharded": self.apm.state()}
+        return {"replicated": {}, "labelled": self.aum.state(), "sharded": self.apm.state()}

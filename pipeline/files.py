@@ -1,0 +1,33 @@
+"""Writing files so that a crash or a full disk never leaves half of one."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+
+def warn(text: str) -> None:
+    """A line that is not to be missed."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Readers see the old file or the new one, also after a crash."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def append_whole(path: Path, content: bytes) -> None:
+    """All of ``content`` or, with an OSError, nothing."""
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(end)
+            raise
