@@ -27,6 +27,7 @@ quickstart: setup ## train FixMatch with and without CalibrateMix on the digits 
 	$(BIN)/python pipeline/compare.py $(QUICKSTART)/fixmatch $(QUICKSTART)/calibratemix --plot $(QUICKSTART)/reliability.png
 
 test: lint ## set up, lint, and run the tests; ARGS="-k name -x" go to pytest
+	@scripts/setup.sh tests
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## ruff and mypy

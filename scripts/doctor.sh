@@ -145,6 +145,11 @@ machine_rows() {
             row - "SLURM $command" "not found (needed only to submit jobs)"
         fi
     done
+    if [ -z "$(missing_slurm)" ]; then
+        row - "SLURM for tests" "$SLURM_PROGRAMS"
+    else
+        row - "SLURM for tests" "$(missing_slurm) missing: no cluster tests; make test installs it with apt"
+    fi
 }
 
 main() {

@@ -106,6 +106,18 @@ describe() { # a missing thing in words
     esac
 }
 
+# What the tests of slurm/ need: a SLURM of their own on the loopback. Nothing else does.
+SLURM_PROGRAMS="munged slurmctld slurmd sbatch"
+SLURM_PACKAGES="slurmctld slurmd slurm-client munge"
+
+missing_slurm() { # prints those programs that are absent; daemons live where only root's PATH looks
+    local name line=''
+    for name in $SLURM_PROGRAMS; do
+        (PATH="$PATH:/usr/sbin:/sbin" && have "$name") || line="$line $name"
+    done
+    echo "${line# }"
+}
+
 # ---- How to get it --------------------------------------------------------------------------------------
 
 in_apt_index() { have apt-cache && [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }

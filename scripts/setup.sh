@@ -2,6 +2,7 @@
 # Prepares this checkout: system packages that FFCV is built with, a virtual environment, the project in it.
 #
 #   scripts/setup.sh            from any folder; again at any time: does nothing when all is in place
+#   scripts/setup.sh tests      and what only the tests need: a SLURM, with apt
 #
 #   PYTHON=/path/to/python3.12  the Python to use (3.11 or 3.12); by default the first that works
 #   VENV=.venv                  where the environment goes; a relative path counts from the checkout
@@ -104,6 +105,34 @@ ensure_system() {
     [ -z "$MISSING" ] || give_up
 }
 
+# SLURM's daemons for the tests. Without them all but the cluster tests run; in CI that is an error.
+ensure_slurm() {
+    local missing
+    missing="$(missing_slurm)"
+    [ -n "$missing" ] || return 0
+    if may_use_apt; then
+        LOG="$(mktemp "${TMPDIR:-/tmp}/calibratemix-slurm.XXXXXX")"
+        say "installing $SLURM_PACKAGES for the tests"
+        install_slurm >>"$LOG" 2>&1 </dev/null || tail -n 5 "$LOG" >&2
+        rm -f "$LOG"
+        hash -r
+        missing="$(missing_slurm)"
+    fi
+    [ -n "$missing" ] || return 0
+    {
+        echo "[setup] !!! NO SLURM ON THIS MACHINE ($missing missing): grids on a cluster will NOT BE TESTED."
+        echo "[setup] !!! apt: apt-get install --no-install-recommends $SLURM_PACKAGES"
+        echo "[setup] !!! dnf: dnf install slurm-slurmctld slurm-slurmd slurm munge (from EPEL)"
+    } >&2
+    [ "${CI:-}" != true ] || exit 2
+}
+
+install_slurm() { # no service is started: the tests run their own, and only while they need it
+    as_root apt-get update -q || true # a package list of yesterday may do
+    # shellcheck disable=SC2086  # a list of words
+    as_root env SYSTEMD_OFFLINE=1 apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 $SLURM_PACKAGES
+}
+
 # ---- The environment ------------------------------------------------------------------------------------
 
 remove_venv() { # only what is surely an environment, whatever $VENV says
@@ -158,7 +187,7 @@ verify() {
     cd / && "$VENV/bin/python" -I - <<'PY'
 import importlib.util
 import torch, torchvision, ffcv, numba
-missing = [name for name in ("pipeline", "dataprep") if importlib.util.find_spec(name) is None]
+missing = [name for name in ("pipeline", "dataprep", "slurm") if importlib.util.find_spec(name) is None]
 assert not missing, f"not importable: {missing}"
 print("torch", torch.__version__, "torchvision", torchvision.__version__, "numba", numba.__version__)
 PY
@@ -182,7 +211,7 @@ usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; 
 
 main() {
     case "${1:-}" in
-        '') ;;
+        '' | tests) ;;
         -h | --help)
             usage
             return 0
@@ -192,6 +221,11 @@ main() {
             return 2
             ;;
     esac
+    if [ "${1:-}" = tests ]; then
+        main
+        ensure_slurm
+        return 0
+    fi
     if [ "$(venv_state)" = ready ]; then return 0; fi
     trap 'echo; say "interrupted; the next call repairs it"; exit 130' INT TERM
     lock

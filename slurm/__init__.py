@@ -1,0 +1,1 @@
+"""Grids of runs on a cluster or on this machine: submit, watch, collect. Run as scripts."""
