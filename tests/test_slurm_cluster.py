@@ -180,7 +180,7 @@ def test_two_nodes_compute_what_one_does(client: MiniSlurm, data: Path, tmp_path
     for nodes, tasks in ((2, 2), (1, 4)):
         folder = tmp_path / f"{nodes}"
         folder.mkdir()
-        path = write_grid(folder, data, seeds=1, **SIZE)
+        path = write_grid(folder, data, seeds=1, **SIZE | {"steps": 6, "eval_every": 6, "warmup_steps": 2})
         sizes = [f"--nodes={nodes}", f"--tasks-per-node={tasks}", f"--gpus-per-node={tasks}"]
         only = "method=FixMatch + CalibrateMix"
         assert submit.main(["--grid", str(path), "--cluster=slurm", "--only", only, *sizes, *ONE_CORE]) == 0
