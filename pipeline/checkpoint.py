@@ -68,7 +68,10 @@ class Writer:
             self._on_main(lambda: _publish(partial, step, self.ranks.world, files))
         except (OSError, dcp.CheckpointException) as error:
             if self.ranks.is_main:
-                warn(f"checkpoint of step {step} not written: {_reason(error)} ({self.folder}); training goes on")
+                free = f"{shutil.disk_usage(self.folder.parent).free >> 20} MiB free"
+                warn(
+                    f"checkpoint of step {step} not written: {_reason(error)} ({self.folder}, {free}); training goes on"
+                )
                 shutil.rmtree(partial, ignore_errors=True)
             return False
         return True

@@ -54,12 +54,18 @@ def start(timeout: timedelta = timedelta(minutes=30)) -> Ranks:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
         _die_with_parent()
-    store = next(dist.rendezvous("env://", timeout=timeout))[0] if "RANK" in os.environ else dist.HashStore()
+    store = _launchers_store(timeout) if "RANK" in os.environ else dist.HashStore()
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout)
     mesh, host_mesh = (init_device_mesh(kind, (world,)) for kind in (device.type, "cpu"))
     background = dist.new_group(backend="gloo", timeout=timeout)
     assert isinstance(background, dist.ProcessGroup)  # every rank is in it
     return Ranks(rank, world, device, mesh, host_mesh, background, dist.PrefixStore("calibratemix", store))
+
+
+def _launchers_store(timeout: timedelta) -> dist.Store:
+    """torchrun keeps one store over its restarts, also the addresses of dead ranks: each attempt has a part of it."""
+    store = next(dist.rendezvous("env://", timeout=timeout))[0]
+    return dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def stop() -> None:

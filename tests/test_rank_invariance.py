@@ -22,7 +22,8 @@ TERMS = ("loss", "loss_labelled", "loss_unlabelled", "loss_mix", "mask_rate")
 STOPS = {2: 20, 1: 35, 4: STEPS}  # the run that changes hands: ranks, and the step at which one of them is signalled
 SMALL = (
     "dataset=digits", "labels=4", f"steps={STEPS + 1}", "model.name=wrn-10-1", "model.norm=group", "mix=calibratemix",
-    "warmup_steps=0", "batch.labelled=4", "batch.ratio=3", "unlabelled.threshold=0.6", "ema.decay=0.9", "threads=1",
+    "warmup_steps=0", "batch.labelled=4", "batch.ratio=3", "unlabelled.threshold=0.4",
+    "unlabelled.threshold_warmup=false", "ema.decay=0.9", "threads=1",
     "log_every=1", "eval_every=1000", "checkpoint_every=1000",
 )  # fmt: skip
 
@@ -100,5 +101,5 @@ def test_the_number_of_ranks_changes_nothing(data: Path, tmp_path: Path) -> None
     difference = largest(tmp_path / "1/flexmatch", tmp_path / "relay", STEPS)
     print(f"flexmatch, 2 -> 1 -> 4 ranks: largest difference of a loss term {difference:.1e}")
     assert difference < 1e-9
-    masks = {name: {line["mask_rate"] for line in lines(tmp_path / "1" / name)} for name in ALGORITHMS}
-    assert all(len(rates) > 1 for rates in masks.values()), masks  # thresholds were at work
+    masks = {name: {line["mask_rate"] for line in lines(tmp_path / "1" / name)} for name in ("fixmatch", "flexmatch")}
+    assert all(len(rates) > 2 for rates in masks.values()), masks  # thresholds were at work
