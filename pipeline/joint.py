@@ -31,6 +31,7 @@ class Joint:
 
     def observe(self, inputs: Inputs) -> Observed:
         """The first pass; the strong views' logits wait for ``learn``."""
+        torch.compiler.cudagraph_mark_step_begin()
         self.logits, features = self._forward(self._views(inputs))
         weak = self._parts(inputs)[1]
         num, logits, features = len(inputs.labels), self.logits.detach(), features.detach()

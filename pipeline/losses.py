@@ -4,6 +4,7 @@ Each term on a rank is W x (local sum) / (global count): DDP averages gradients 
 update is that of the global mean whatever the number of ranks.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -51,6 +52,6 @@ def smooth(targets: Tensor, eps: float) -> Tensor:
 def mixed_targets(first: Tensor, second: Tensor, lam: Tensor, num_classes: int) -> Tensor:
     """lam x onehot(first) + (1 - lam) x onehot(second): labels [M], [M] and ``lam`` [M] -> [M, C]."""
     share = lam[:, None]
-    one = F.one_hot(first, num_classes).to(lam.dtype)
-    other = F.one_hot(second, num_classes).to(lam.dtype)
+    classes = torch.arange(num_classes, device=first.device)  # F.one_hot asks for the largest label
+    one, other = (label[:, None] == classes for label in (first, second))
     return share * one + (1 - share) * other

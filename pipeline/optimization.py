@@ -1,10 +1,10 @@
 """SGD with the 7/16 cosine, and the moving average that is evaluated (FACTS: USB, TorchSSL, the release)."""
 
+import copy
 import math
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from pipeline.options import EmaConfig, OptimizerConfig
 
@@ -38,24 +38,36 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
+class MovingAverage(nn.Module):
+    """``module``: a copy of the network that follows its weights, the one that is evaluated.
 
-
-def build_ema(model: nn.Module, config: EmaConfig, held: Tensor | None = None) -> AveragedModel:
-    """Moving average that starts at the initial weights. ``buffers``: BN statistics copied raw, or averaged too.
-
-    ``held`` [] on the device: 1 where it must not move, else 0. The count of updates is kept on the host: AveragedModel
-    asks for its value at every step.
+    torch's AveragedModel counts updates and asks for the count at every step, which a device would have to answer.
+    ``held`` [] on the device: 1 where it must not move, else 0.
     """
 
-    @torch.no_grad()
-    def average(averaged: Tensors, current: Tensors, _: object) -> None:
-        share = torch.full_like(averaged[0].flatten()[0], 1 - config.decay)
-        change = torch._foreach_sub(current, averaged)
-        torch._foreach_mul_(change, share if held is None else share * (1 - held.to(share.dtype)))
-        torch._foreach_add_(averaged, change)
+    def __init__(self, model: nn.Module, config: EmaConfig, held: Tensor | None = None) -> None:
+        """``config.buffers``: BN statistics are copied from the network, or averaged like weights."""
+        super().__init__()
+        self.module = copy.deepcopy(model).requires_grad_(False)
+        self.rate, self.held = 1 - config.decay, held
+        average = config.buffers == "average"
+        self._averaged, self._copied = _chosen(self.module, average)
+        self._current, self._source = _chosen(model, average)
 
-    ema = AveragedModel(model, multi_avg_fn=average, use_buffers=config.buffers == "average")
-    ema.requires_grad_(False)
-    ema.n_averaged = torch.ones((), dtype=torch.long)
-    return ema
+    @torch.no_grad()
+    def update(self) -> None:
+        """One step towards the network: a few kernels over all tensors, no host synchronisation."""
+        share = torch.full_like(self._averaged[0].flatten()[0], self.rate)
+        change = torch._foreach_sub(self._current, self._averaged)
+        torch._foreach_mul_(change, share if self.held is None else share * (1 - self.held.to(share.dtype)))
+        torch._foreach_add_(self._averaged, change)
+        if self._copied:
+            torch._foreach_copy_(self._copied, self._source)
+
+
+def _chosen(model: nn.Module, average: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """Tensors that are averaged, tensors that are copied; ``average``: BN's running statistics are averaged too."""
+    averaged: list[Tensor] = [p.detach() for p in model.parameters()]
+    statistics = [b for b in model.buffers() if average and b.is_floating_point()]
+    copied = [b for b in model.buffers() if not (average and b.is_floating_point())]
+    return averaged + statistics, copied

@@ -15,6 +15,7 @@ from pipeline.presets import BUDGETS, PAPER_STEPS, RECIPES
 
 SIMILARITIES = ("feature", "pixel", "logit")
 POOLS = ("both", "labelled", "unlabelled")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
 def option(default: Any, text: str, choices: Sequence[str] | None = None, least: float | None = None) -> Any:
@@ -138,6 +139,8 @@ class Config:
     checkpoint_every: int = option(5120, "steps between checkpoints", least=1)
     eval_batch: int = option(512, "images a rank evaluates at once", least=1)
     threads: int = option(0, "CPU threads a rank; 0 = cores / ranks on this machine", least=0)
+    compile: str | None = option(None, "torch.compile's mode for the network; null = eager", COMPILE_MODES)
+    profile: bool = option(False, "times the phases of some early steps: a table, and OUT/profile/")
     batch: BatchConfig = field(default_factory=BatchConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -24,7 +24,7 @@ from pipeline.label_quality import LabelQuality
 from pipeline.mixes import MIXES
 from pipeline.mixing import Pool, mix_images
 from pipeline.numerics import Numerics
-from pipeline.optimization import build_ema, build_optimizer
+from pipeline.optimization import MovingAverage, build_optimizer
 from pipeline.options import Config
 from pipeline.pseudo_labels import Problem, PseudoLabels
 from pipeline.step import TERMS, Inputs, Mixed, Objective, Observed, Passes, Split, to_device
@@ -83,7 +83,7 @@ class Training:
         sizes = batches[0] // ranks.world, batches[1] // ranks.world
         self.guard = Guard(self.model, self.kept.values(), sizes, self.progress.sums[:-1])
         self.optimizer.register_step_pre_hook(self.guard.hold_optimizer)
-        self.ema = build_ema(self.model, config.ema, self.guard.broken)
+        self.ema = MovingAverage(self.model, config.ema, self.guard.broken)
 
     def inputs(self) -> Iterator[Inputs]:
         """The batches from the current step on, on the device."""
@@ -176,9 +176,17 @@ class Training:
 
     def _passes(self) -> Passes:
         if self.config.forward == "joint":
-            return Joint(self.ddp, self.algorithm, self.config.mixing, self.objective)
+            return Joint(self._compiled(self.ddp), self.algorithm, self.config.mixing, self.objective)
         needed = self.config.unlabelled_batch > 0 or self.mix.observes
-        return Split(self.model, self.ddp, needed, self.objective)
+        return Split(self._compiled(self.model), self._compiled(self.ddp), needed, self.objective)
+
+    def _compiled(self, module: nn.Module) -> nn.Module:
+        """The same weights behind fixed-shape graphs; learn has two, before and after the warm-up."""
+        if self.config.compile is None:
+            return module
+        compiled = torch.compile(module, mode=self.config.compile, dynamic=False)
+        assert isinstance(compiled, nn.Module)
+        return compiled
 
     def _hidden_labels(self, dataset: Dataset, num_rows: int) -> Tensor:
         """True labels by this rank's table rows, where the data set knows them."""

@@ -99,6 +99,7 @@ class Split:
         if not self.needed:
             nothing = torch.empty(0, self.objective.num_classes, dtype=numerics.dtype, device=numerics.device)
             return Observed(nothing, nothing, nothing, nothing)
+        torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may be written over
         images = numerics.normalise(torch.cat([inputs.views.labelled, inputs.views.weak]))
         with numerics.autocast():
             logits, features = self.model(images)

@@ -6,6 +6,7 @@ Starting in a run folder that holds a checkpoint goes on from it; a finished run
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -26,7 +27,10 @@ from pipeline.options import Config
 from pipeline.run_folder import RunFolder
 from pipeline.run_log import RunLog
 from pipeline.state import Training, choose_threads
+from pipeline.step_profile import profiled
 from pipeline.streams import VirtualShards
+
+COMPILERS = (os.environ.get("CXX", "g++"), "g++", "clang++")  # where torch.compile looks without a GPU
 
 
 def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> Training:
@@ -41,7 +45,7 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
     with log.view, Interruption(ranks.device) as interruption:
         if resumed:
             log.view.say(f"{folder.path}: goes on from step {run.progress.step}")
-        for inputs in run.inputs():
+        for inputs in profiled(run, folder.path, log.view) if config.profile else run.inputs():
             step = inputs.step + 1
             set_learning_rate(optimizer, learning_rate(config.optimizer.lr, inputs.step, config.steps))
             model.train()
@@ -64,7 +68,7 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             terms, asked_to_stop = run.settle(step, terms, seen, interruption.requested)
             scaler.step(optimizer)
             scaler.update()
-            ema.update_parameters(model)
+            ema.update()
             run.progress.add(step, terms)
             run.quality.add(inputs.rows, pseudo)
 
@@ -114,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     """What the config alone cannot tell: model name, ranks, run folder. Raises ValueError."""
     models.check(config.model.name)
+    if config.compile and not torch.cuda.is_available() and not any(map(shutil.which, COMPILERS)):
+        raise ValueError(f"compile={config.compile}: needs a C++ compiler without a GPU; install g++ or leave it out")
     shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
     rank, world = distributed.launched_world()
     shards.check_world(world)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.optimization import build_ema, build_optimizer, learning_rate, set_learning_rate
+from pipeline.optimization import MovingAverage, build_optimizer, learning_rate, set_learning_rate
 from pipeline.options import EmaConfig, OptimizerConfig
 
 
@@ -36,13 +36,13 @@ def test_zero_momentum_buffers_are_torchs_first_step() -> None:
 @pytest.mark.parametrize("buffers", ["copy", "average"])
 def test_ema_starts_at_the_first_weights(buffers: str) -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-    ema = build_ema(model, EmaConfig(decay=0.9, buffers=buffers))
+    ema = MovingAverage(model, EmaConfig(decay=0.9, buffers=buffers))
     weight, mean = copy.deepcopy(model[0].weight.data), model[1].running_mean.clone()
     for _ in range(3):
         with torch.no_grad():
             model[0].weight += 1
             model[1].running_mean += 1
-        ema.update_parameters(model)
+        ema.update()
         weight = 0.9 * weight + 0.1 * model[0].weight.data
         mean = 0.9 * mean + 0.1 * model[1].running_mean
     torch.testing.assert_close(ema.module[0].weight.data, weight)

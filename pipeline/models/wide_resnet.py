@@ -45,7 +45,7 @@ class Block(nn.Module):
         out = F.leaky_relu(self.norm2(self.conv1(active)), SLOPE, inplace=True)
         if self.shortcut is not None:
             x = self.shortcut(active if self.activate_shortcut else x)
-        return x + self.conv2(out)
+        return self.conv2(out).add_(x)  # in place: one tensor less in memory
 
 
 class WideResNet(nn.Module):

@@ -22,7 +22,7 @@ from pipeline.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.inference import Images, predict
 from pipeline.numerics import Numerics
-from pipeline.optimization import build_ema
+from pipeline.optimization import MovingAverage
 from pipeline.state import choose_threads
 
 
@@ -61,11 +61,11 @@ def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: 
     """
     options = config.load(run / "config.yaml", [f"data={data}"] if data else [])
     dataset = open_dataset(options)
-    path = _checkpoint(run, step)
+    path = _checkpoint(run, step, ranks)
     numerics = Numerics(options.precision, dataset, ranks.device, options.augment.normalisation)
     model = models.build(options.model, len(dataset.classes), options.seed).to(ranks.device, numerics.dtype)
     model = model.to(memory_format=torch.channels_last)
-    ema = build_ema(model, options.ema)
+    ema = MovingAverage(model, options.ema)
     chosen: nn.Module = ema if weights == "ema" else model
     _load(path, {"ema" if weights == "ema" else "model": chosen.state_dict()})
     return Restored(options, dataset, ema.module if weights == "ema" else model, numerics, ranks, path)
@@ -80,13 +80,16 @@ def _load(path: Path, state: dict[str, Any]) -> None:
         raise ValueError(f"{path}: cannot be loaded ({reason}); choose another --checkpoint") from error
 
 
-def _checkpoint(run: Path, step: int | None) -> Path:
+def _checkpoint(run: Path, step: int | None, ranks: Ranks) -> Path:
     there = {int(path.name.removeprefix("step-")): path for path in checkpoint.complete(run / "checkpoints")}
     if not there:
         raise ValueError(f"{run / 'checkpoints'}: holds no checkpoint; train longer than checkpoint_every steps")
     if step is not None and step not in there:
         raise ValueError(f"--checkpoint {step}: {run} has checkpoints of steps {', '.join(map(str, there))}")
-    return there[max(there) if step is None else step]
+    path = there[max(there) if step is None else step]
+    if problems := checkpoint.damage(path, ranks):
+        raise ValueError(f"{path}: is damaged ({problems[0]}); choose another --checkpoint")
+    return path
 
 
 def saved_tensor(path: Path, name: str) -> Tensor | None:
@@ -140,8 +143,3 @@ class Noise:
         for indices in cut(self.slices[0], self.batch_size):
             pixels = generator.normal(self.dataset.mean, self.dataset.std, (len(indices), size, size, 3))
             yield torch.from_numpy(np.clip(np.rint(255 * pixels), 0, 255).astype(np.uint8)).permute(0, 3, 1, 2)
-
-
-def classes_of(folder: Path) -> list[str]:
-    """Class names of a data folder."""
-    return list(json.loads((folder / "manifest.json").read_text())["classes"])
