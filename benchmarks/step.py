@@ -58,7 +58,7 @@ def start(stack: ExitStack, args: argparse.Namespace, scratch: Path) -> dict[str
     settings += ["log_every=1000000", "eval_every=1000000", "checkpoint_every=1000000"]
     started = {}
     for name, chosen in OURS.items():
-        child = stack.enter_context(Contender("step_side.py", GOMP_SPINCOUNT="1000"))  # as pipeline/train.py sets it
+        child = stack.enter_context(Contender("step_side.py"))
         child.ask("train", settings=[*settings, *chosen], out=str(scratch / f"run-{name}"))
         started[name] = child
     for name in ("peer", "peer_cl"):

@@ -6,6 +6,10 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from pipeline.host_tuning import tune_host
+
+tune_host()  # as pipeline/train.py does, before torch
+
 import ours
 import torch
 from contender import Requests

@@ -10,9 +10,9 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-# The loader's threads share the cores with torch's. By default GNU OpenMP threads spin at every barrier, which costs
-# a factor of ten where there are more threads than free cores. Read once, when torch loads the library.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+from pipeline.host_tuning import tune_host
+
+tune_host()  # before torch loads the libraries that read it
 
 import torch
 
