@@ -15,6 +15,7 @@ from pipeline.presets import BUDGETS, PAPER_STEPS, RECIPES
 
 SIMILARITIES = ("feature", "pixel", "logit")
 POOLS = ("both", "labelled", "unlabelled")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16", "fp64")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
@@ -133,7 +134,7 @@ class Config:
     warmup_steps: int | None = option(None, "steps before mixing; null = the recipe's share of steps", least=0)
     warmup_share: float = option(102400 / PAPER_STEPS, "of steps, where warmup_steps is null", least=0)
     forward: str = option("split", "observe then learn, or the peers' one joint pass", ("split", "joint"))
-    precision: str = option("auto", "auto = bf16 where the hardware has it", ("auto", "fp32", "bf16", "fp16", "fp64"))
+    precision: str = option("auto", "auto = bf16 where the hardware has it; tf32: convolutions alone", PRECISIONS)
     log_every: int = option(256, "steps between training lines", least=1)
     eval_every: int = option(5120, "steps between evaluations", least=1)
     checkpoint_every: int = option(5120, "steps between checkpoints", least=1)

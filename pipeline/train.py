@@ -22,6 +22,7 @@ from pipeline.dataset import Dataset, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.failures import following_failures, report
 from pipeline.interruption import Interruption
+from pipeline.numerics import resolve_precision
 from pipeline.optimization import learning_rate, set_learning_rate
 from pipeline.options import Config
 from pipeline.run_folder import RunFolder
@@ -118,11 +119,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     """What the config alone cannot tell: model name, ranks, run folder. Raises ValueError."""
     models.check(config.model.name)
+    resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if config.compile and not torch.cuda.is_available() and not any(map(shutil.which, COMPILERS)):
         raise ValueError(f"compile={config.compile}: needs a C++ compiler without a GPU; install g++ or leave it out")
     shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
     rank, world = distributed.launched_world()
     shards.check_world(world)
+    shards.check_batch(config.unlabelled_batch, 0 if config.unlabelled.include_labelled else len(dataset.split))
     folder.check()
     if rank == 0:
         folder.lock.claim()

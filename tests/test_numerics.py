@@ -39,3 +39,12 @@ def test_auto_is_what_the_processor_has() -> None:
     flags = Path("/proc/cpuinfo").read_text() if resolve_precision("auto", CPU) == "bf16" else None
     assert flags is None or "avx512_bf16" in flags or "amx_tile" in flags
     assert resolve_precision("fp32", CPU) == "fp32"
+    with pytest.raises(ValueError, match="precision=tf32: only GPUs have it; choose fp32"):
+        resolve_precision("tf32", CPU)
+    assert resolve_precision("tf32", torch.device("cuda")) == "tf32"
+
+
+def test_float32_is_float32() -> None:
+    torch.backends.cudnn.allow_tf32 = True  # torch's default
+    numerics("fp32")
+    assert not torch.backends.cudnn.allow_tf32
