@@ -25,6 +25,8 @@ quickstart: setup ## train FixMatch with and without CalibrateMix on the digits 
 	$(TRAIN) --set mix=none out=$(QUICKSTART)/fixmatch
 	$(TRAIN) --set mix=calibratemix out=$(QUICKSTART)/calibratemix
 	$(BIN)/python pipeline/compare.py $(QUICKSTART)/fixmatch $(QUICKSTART)/calibratemix --plot $(QUICKSTART)/reliability.png
+	@echo
+	$(BIN)/python pipeline/evaluate.py $(QUICKSTART)/fixmatch $(QUICKSTART)/calibratemix
 
 test: lint ## set up, lint, and run the tests; ARGS="-k name -x" go to pytest
 	@scripts/setup.sh tests

@@ -78,12 +78,25 @@ def sums(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> Sums:
 
 def parts(logits: NDArray, labels: Ints) -> Iterator[tuple[slice, Floats, Floats]]:
     """Rows of checked logits, few at a time: (which rows, probabilities [n, C], negative log-likelihoods [n])."""
-    rows = max(1, AT_ONCE // logits.shape[1])
-    for start in range(0, len(logits), rows):
-        part = slice(start, start + rows)
-        shifted, exponentials, totals = _exponentials(logits[part].astype(np.float64))
-        exponentials /= totals
-        yield part, exponentials, _negative_log_likelihood(shifted, totals, labels[part])
+    for part in slices(*logits.shape):
+        yield part, *predicted(logits[part].astype(np.float64), labels[part])
+
+
+def slices(num: int, classes: int) -> Iterator[slice]:
+    """Rows of [num, classes] logits, few at a time."""
+    rows = max(1, AT_ONCE // classes)
+    return (slice(start, min(start + rows, num)) for start in range(0, num, rows))
+
+
+def predicted(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
+    """Probabilities [N, C] and -log p(label) [N] in nats of checked float64 logits, from one set of exponentials.
+
+    The latter is finite even where softmax rounds p(label) to 0.
+    """
+    shifted, exponentials, totals = _exponentials(logits)
+    nll = np.log(totals[:, 0]) - shifted[np.arange(len(labels)), labels]
+    exponentials /= totals
+    return exponentials, nll
 
 
 def _sums(probabilities: Floats, labels: Ints, nll: Floats, ece_bins: int) -> Sums:
@@ -182,13 +195,8 @@ def top_label(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]:
 
 
 def negative_log_likelihood(logits: Floats, labels: Ints) -> Floats:
-    """-log p(label) [N] in nats from checked float64 logits; finite even where softmax rounds p(label) to 0."""
-    shifted, _, totals = _exponentials(logits)
-    return _negative_log_likelihood(shifted, totals, labels)
-
-
-def _negative_log_likelihood(shifted: Floats, totals: Floats, labels: Ints) -> Floats:
-    return np.log(totals[:, 0]) - shifted[np.arange(len(labels)), labels]
+    """-log p(label) [N] of `predicted`."""
+    return predicted(logits, labels)[1]
 
 
 def _exponentials(logits: Floats) -> tuple[Floats, Floats, Floats]:

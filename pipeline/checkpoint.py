@@ -99,7 +99,7 @@ def load_newest(folder: Path, state: State, tables: Tables, ranks: Ranks) -> boo
     """
     candidates = broadcast_object(sorted(folder.glob("step-*"), reverse=True) if ranks.is_main else None)
     for candidate in candidates:
-        problems = [p for found in gather_objects(_damage(candidate, ranks), ranks.background) for p in found]
+        problems = damage(candidate, ranks)
         if not problems:
             whole = {**state, **_shard(tables, ranks.mesh)}
             dcp.load(whole, checkpoint_id=candidate, process_group=ranks.background)
@@ -115,6 +115,11 @@ def load_newest(folder: Path, state: State, tables: Tables, ranks: Ranks) -> boo
 def complete(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
     return sorted(p for p in folder.glob("step-*") if (p / MANIFEST).is_file())
+
+
+def damage(checkpoint: Path, ranks: Ranks) -> list[str]:
+    """What has changed in a checkpoint since it was written; the same on every rank. Collective."""
+    return [problem for found in gather_objects(_damage(checkpoint, ranks), ranks.background) for problem in found]
 
 
 def _shard(tables: Tables, mesh: DeviceMesh) -> dict[str, dict[str, DTensor]]:

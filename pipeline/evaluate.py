@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(given: argparse.Namespace) -> Options:
     if given.draws < 1 or given.floor_draws < 1:
         raise ValueError("--draws and --floor-draws must be at least 1")
+    if given.images < 0 or given.seed < 0:
+        raise ValueError("--images and --seed must be at least 0")
     return Options(
         runs=tuple(given.runs),
         data=given.data,

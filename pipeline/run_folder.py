@@ -26,7 +26,9 @@ from pipeline.options import Config
 from pipeline.run_lock import RunLock
 
 # Options that a continued run may change: where it lies and how it reports, not what it computes.
-FREE = {"out", "data", "threads", "eval_batch", "log_every", "checkpoint_every"}
+FREE = {"out", "data", "threads", "eval_batch", "log_every", "checkpoint_every", "profile"}
+
+DEFAULTS = Config().to_dict()
 
 
 class RunFolder:
@@ -49,8 +51,9 @@ class RunFolder:
 
     def check(self) -> None:
         """ValueError where the folder belongs to other options."""
-        saved = self.path / "config.yaml"
-        if saved.exists() and (changed := _differences(yaml.safe_load(saved.read_text()), self.config.to_dict())):
+        file = self.path / "config.yaml"
+        saved = yaml.safe_load(file.read_text()) if file.exists() else self.config.to_dict()
+        if changed := _differences(saved, self.config.to_dict(), DEFAULTS):
             raise ValueError(f"{self.path}: holds a run with other options ({'; '.join(changed)}); choose another out=")
 
     def describe(self, environment: dict[str, Any]) -> None:
@@ -140,12 +143,13 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def _differences(saved: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+def _differences(saved: dict[str, Any], wanted: dict[str, Any], before: dict[str, Any], prefix: str = "") -> list[str]:
+    """``before``: defaults, which a run had in options that are younger than it."""
     changed = []
     for key, value in wanted.items():
-        old = saved.get(key)
+        old = saved.get(key, before[key])
         if isinstance(value, dict):
-            changed += _differences(old or {}, value, f"{prefix}{key}.")
+            changed += _differences(old, value, before[key], f"{prefix}{key}.")
         elif prefix + key not in FREE and old != value:
             changed.append(f"{prefix}{key}: {old} there, {value} now")
     return changed

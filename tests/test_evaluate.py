@@ -1,59 +1,17 @@
-"""The calibration report from the command line: of prediction files, of a trained run, of several; and mistakes."""
+"""The calibration report of prediction files: what it says and shows, and mistakes in them."""
 
-import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline import config, train
-from pipeline.calibration import metrics, softmax
-from pipeline.dataset import open_dataset
+from pipeline.calibration import metrics
 from pipeline.evaluate import main
 from pipeline.report.figures import PNG_DPI
-from pipeline.report.restore import Restored, restore, saved_tensor
 from pipeline.report.scores import SCORES
-from pipeline.report.subjects import Source, read_subjects
-from pipeline.state import build_order
-from pipeline.streams import VirtualShards
-from tests.ranks import alone
-
-QUICK = ("--draws", "30", "--floor-draws", "20")
-CONFIG = Path(__file__).parents[1] / "configs/digits.yaml"
-
-
-def predictions(seed: int, factor: float = 1.0, samples: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Calibrated logits times `factor`, and their labels, alike for all factors."""
-    generator = np.random.default_rng(seed)
-    logits = 2 * generator.standard_normal((samples, 4))
-    cumulative = softmax(logits).cumsum(axis=1)
-    labels = np.minimum((cumulative < generator.random((samples, 1))).sum(axis=1), 3)
-    return (factor * logits).astype(np.float32), labels
-
-
-def write(path: Path, logits: np.ndarray, labels: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, logits=logits, labels=labels)
-    return path
-
-
-def report(*arguments: object) -> dict[str, Any]:
-    """report.json of a command that must succeed; the last argument is the report folder."""
-    assert main([*map(str, arguments[:-1]), *QUICK, "--out", str(arguments[-1])]) == 0
-    return json.loads((Path(str(arguments[-1])) / "report.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of 16 steps on the digits."""
-    out = tmp_path_factory.mktemp("runs") / "calibratemix"
-    small = ["steps=16", "log_every=2", "eval_every=8", "checkpoint_every=8", "threads=1", "batch.labelled=8"]
-    given = [f"data={data}", f"out={out}", "mix=calibratemix", "precision=fp32", *small]
-    assert train.main(["--config", str(CONFIG), "--set", *given]) == 0
-    return out
+from tests.reports import QUICK, predictions, refused, report, write
 
 
 def test_report_of_a_file_of_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,93 +88,13 @@ def test_two_files_are_compared_pairwise(tmp_path: Path) -> None:
     assert change["scores"]["error"] == {"difference": 0, "low": 0, "high": 0}  # paired: the predictions are alike
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Each run minus sure/p.npz" in page and "which may be chance" not in page
+    assert page.count("Bars: accuracy of the test images") == 1  # what both figures share is said once
 
 
 def test_default_folder_is_beside_what_was_given(tmp_path: Path) -> None:
     files = [write(tmp_path / name / "p.npz", *predictions(0)) for name in "ab"]
     assert main([str(files[0]), *QUICK]) == 0 and (tmp_path / "a" / "report" / "report.json").exists()
     assert main([*map(str, files), *QUICK]) == 0 and (tmp_path / "report" / "report.json").exists()
-
-
-def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
-    with np.load(run / "predictions.npz") as saved:
-        other = write(tmp_path / "other.npz", saved["logits"][:, ::-1], saved["labels"])
-    facts = report(run, other, "--ood", write_foreign(tmp_path), tmp_path / "report")
-    one = facts["runs"][0]
-    assert (one["step"], one["weights"], one["note"], one["num_classes"]) == (16, "ema", "", 10)
-    assert set(facts["figures"]) == {
-        "reliability-1", "winning-score-1", "margins-1", "wrong-pseudo-labels-1", "reliability-2", "winning-score-2",
-        "training", "pseudo-labels", "disagreement-1-2",
-    }  # fmt: skip
-    assert set(one["ood"]) == {"foreign", "Gaussian noise"}
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 9
-
-
-def write_foreign(folder: Path) -> Path:
-    return write(folder / "foreign.npz", np.random.default_rng(0).normal(size=(50, 10)), np.zeros(50, dtype=int))
-
-
-def test_images_of_another_folder_are_told_apart_or_not(run: Path, data: Path, tmp_path: Path) -> None:
-    same = tmp_path / "same"
-    shutil.copytree(data / "digits", same)
-    found = report(run, "--ood", same, "--images", "0", tmp_path / "report")["runs"][0]["ood"]["same"]
-    assert found["num_images"] == 500  # and these are the test images themselves
-    assert all(found[score]["auroc"] == pytest.approx(50) for score in ("max-softmax", "entropy", "energy"))
-
-
-def read(ranks: Any, run: Path, weights: str | None, step: int | None) -> tuple[np.ndarray, int | None]:
-    (subject,) = read_subjects([run], Source(None, weights, step, False), ranks)
-    return subject.logits, subject.step
-
-
-def test_weights_and_steps_of_checkpoints(run: Path) -> None:
-    saved, newest = alone(read, run, None, None), alone(read, run, "ema", None)
-    np.testing.assert_allclose(newest[0], saved[0], rtol=0, atol=1e-5)  # the network gives predictions.npz again
-    assert saved[1] == newest[1] == 16
-    raw, older = alone(read, run, "raw", None), alone(read, run, None, 8)
-    assert (raw[1], older[1]) == (16, 8)
-    assert np.abs(raw[0] - saved[0]).max() > 1e-3 and np.abs(older[0] - saved[0]).max() > 1e-3
-
-
-def restored(ranks: Any, run: Path) -> Restored:
-    return restore(run, None, "ema", None, ranks)
-
-
-def test_rows_of_the_saved_tables_are_found(run: Path) -> None:
-    """The visits in the checkpoint are those of the stream, image by image: so are the margins beside them."""
-    of = alone(restored, run)
-    settings = config.load(run / "config.yaml")
-    dataset = open_dataset(settings)
-    shards = VirtualShards.of(dataset.num_train, settings.batch.labelled, settings.unlabelled_batch)
-    drawn = build_order(settings, dataset, shards, of.ranks).draw(0, 16).unlabelled
-    visits = saved_tensor(of.checkpoint, "mixing_sharded.visits")
-    assert visits is not None and saved_tensor(of.checkpoint, "no.such") is None
-    rows = shards.row_of(np.arange(dataset.num_train), 0, 1)
-    np.testing.assert_array_equal(visits.numpy()[rows], np.bincount(drawn.ravel(), minlength=dataset.num_train))
-
-
-def test_run_whose_data_are_gone_has_a_report_without_images(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    moved = tmp_path / "moved"
-    shutil.copytree(run, moved)
-    text = (moved / "config.yaml").read_text()
-    (moved / "config.yaml").write_text(re.sub("^data: .*$", "data: /gone", text, flags=re.MULTILINE))
-    facts = report(moved, tmp_path / "report")
-    assert facts["figures"] == ["reliability", "winning-score", "training", "pseudo-labels"]
-    assert "no such data set" in capsys.readouterr().out
-    for asked in (("--data", "/gone"), ("--weights", "raw"), ("--ood", "cifar10")):
-        assert "/gone/digits/manifest.json: no such data set" in refused(capsys, moved, *asked)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line on stderr of a command that must exit with 2."""
-    capsys.readouterr()
-    assert main([*map(str, arguments), *QUICK]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("\n") == 1 and captured.err.startswith("evaluate.py: ")
-    return captured.err
 
 
 @pytest.mark.parametrize(
@@ -233,6 +111,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ({"logits": np.ones((400, 1)), "labels": np.zeros(400, int)}, "logits of one class only"),
         ({"logits": np.ones((0, 4)), "labels": np.zeros(0, int)}, "hold no prediction"),
         ({"labels": np.zeros(3, int)}, "logits must be [N, C] and labels [N]"),
+        ({"logits": np.full((400, 4), 0.25)}, "these are probabilities, each row sums to 1"),
     ],
 )
 def test_wrong_predictions_are_refused(
@@ -246,46 +125,70 @@ def test_wrong_predictions_are_refused(
 
 
 def test_unreadable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    empty = tmp_path / "empty.npz"
+    empty, half = tmp_path / "empty.npz", tmp_path / "half.npz"
     empty.write_bytes(b"")
-    assert f"{empty} is not a readable .npz file" in refused(capsys, empty)
-    np.savez(tmp_path / "half.npz", logits=np.zeros((2, 2)))
-    assert "must hold `logits` and `labels`" in refused(capsys, tmp_path / "half.npz")
-    assert "no such run folder" in refused(capsys, tmp_path / "nowhere")
-
-
-def test_labels_of_another_data_set_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, other = (write(tmp_path / name / "p.npz", *predictions(seed)) for seed, name in enumerate("ab"))
-    assert "its test labels are not those of" in refused(capsys, first, other)
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
-    with np.load(run / "predictions.npz") as saved:
-        write(copy / "predictions.npz", saved["logits"], np.roll(saved["labels"], 1))
-    assert "its labels are not those of" in refused(capsys, copy)
+    assert f"{empty} is not a readable .npz file (no zip archive)" in refused(capsys, empty)
+    np.savez(half, logits=np.zeros((2, 2)))
+    assert f"{half} must hold `logits` and `labels`" in refused(capsys, half)
+    assert f"{tmp_path / 'nowhere'}: no such run folder" in refused(capsys, tmp_path / "nowhere")
+    assert f"{tmp_path}: no run folder: it holds neither config.yaml nor predictions.npz" in refused(capsys, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("logits", "message"),
     [
-        (("--checkpoint", "5"), "--checkpoint 5: "),
-        (("--ood", "nowhere"), "--ood nowhere: no such data folder"),
-        (("--ood", "digits"), "--ood digits: is the run's own data set"),
-        (("--calibration-split", "1"), "--calibration-split 1: give a share"),
-        (("--calibration-split", "most"), "--calibration-split most: give a share"),
-        (("--draws", "0"), "must be at least 1"),
+        (b"", "is not a readable .npz file (no zip archive); give --ood an .npz file with `logits`"),
+        (np.full((3, 4), np.nan), "logits of 3 samples are NaN or Inf"),
+        (np.ones((0, 4)), "hold no prediction"),
+        (np.full((3, 4), "1"), "logits must be real"),
+        (np.ones(4), "logits must be [N, C]"),
+        (np.ones((3, 5)), "logits of 5 classes, the test set has 4"),
+    ],
+)
+def test_wrong_logits_of_other_images_are_refused(
+    logits: bytes | np.ndarray, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, foreign = write(tmp_path / "a.npz", *predictions(0)), tmp_path / "foreign.npz"
+    if isinstance(logits, bytes):
+        foreign.write_bytes(logits)
+    else:
+        np.savez(foreign, logits=logits)
+    error = refused(capsys, file, "--ood", foreign)
+    assert str(foreign) in error and message in error
+
+
+def test_other_images_of_one_name_are_all_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "a.npz", *predictions(0))
+    foreign = [write(tmp_path / name / "svhn.npz", *predictions(number)) for number, name in enumerate("xy", 1)]
+    assert list(report(file, "--ood", *foreign, tmp_path / "r")["runs"][0]["ood"]) == ["x/svhn.npz", "y/svhn.npz"]
+    assert "svhn.npz is given 2 times" in refused(capsys, file, "--ood", foreign[0], foreign[0])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--draws", "0", "--draws and --floor-draws must be at least 1"),
+        ("--floor-draws", "0", "--draws and --floor-draws must be at least 1"),
+        ("--seed", "-1", "--images and --seed must be at least 0"),
+        ("--images", "-1", "--images and --seed must be at least 0"),
+        ("--calibration-split", "1", "--calibration-split 1: give a share"),
+        ("--calibration-split", "nan", "--calibration-split nan: give a share"),
+        ("--calibration-split", "most", "--calibration-split most: give a share"),
+        ("--out", "a.npz", "a.npz: cannot be made (File exists); choose another folder with --out"),
+        ("--weights", "raw", "--weights and --checkpoint need a run folder"),
+        ("--ood", "photos", "--ood photos: a.npz has no network to show images"),
     ],
 )
 def test_wrong_options_are_refused(
-    arguments: tuple[str, ...], message: str, run: Path, capsys: pytest.CaptureFixture[str]
+    option: str, value: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    capsys.readouterr()
-    assert main([str(run), *arguments]) == 2
-    assert message in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    write(Path("a.npz"), *predictions(0))
+    assert main(["a.npz", *QUICK, option, value]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
-def test_damaged_checkpoint_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
-    for shard in (copy / "checkpoints" / "step-00000016").glob("*.distcp"):
-        shard.write_bytes(shard.read_bytes()[:2000])
-    assert "step-00000016: cannot be loaded" in refused(capsys, copy, "--weights", "raw")
+def test_labels_of_another_test_set_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, other = (write(tmp_path / name / "p.npz", *predictions(seed)) for seed, name in enumerate("ab"))
+    assert "its test labels are not those of" in refused(capsys, first, other)

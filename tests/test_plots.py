@@ -1,13 +1,17 @@
 """Figures of a report: what they show, that they say what the numbers say, and that no text overlaps."""
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from pipeline.calibration import reliability_bins
+from pipeline.report.figures import figures_of_run
 from pipeline.report.guesses import Guesses
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
@@ -19,6 +23,7 @@ from pipeline.report.plots_images import (
     wrong_caption,
 )
 from pipeline.report.plots_training import progress_figure, pseudo_label_figure, series, thinned
+from pipeline.report.subjects import Subject
 
 LONG = "very long $class$ name of a bird"
 LINES = [
@@ -67,12 +72,28 @@ def seen(samples: int = 300, unknown: int = 0) -> Guesses:
     return Guesses(np.arange(samples), guess, truth, generator.random(samples), margin, True)
 
 
+def test_reliability_has_the_bins_of_the_run() -> None:
+    logits, labels = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3
+    of = Subject("a", Path("a"), {"evaluation": {"ece_bins": 4}}, logits, labels, "", None, None, "")
+    upper, histogram = next(figures_of_run(of, {}, None)).figure.axes
+    assert [len(bars) for bars in histogram.containers] == [4]
+    bins = reliability_bins(logits, labels, 4)
+    accuracy, *gaps = (c for c in upper.containers if isinstance(c, BarContainer))
+    assert [bar.get_height() for bar in accuracy] == pytest.approx(bins.accuracy[bins.count > 0])
+    reached = sorted((bar.get_x(), bar.get_y() + bar.get_height()) for bars in gaps for bar in bars)
+    assert [top for _, top in reached] == pytest.approx(bins.confidence[bins.count > 0])  # from accuracy to confidence
+
+
 def test_lines_of_metrics_become_series() -> None:
     steps, values = series(LINES, "impurity")
     assert (steps.tolist(), values.tolist()) == ([20], [0.25])
     assert series(LINES, "missing")[0].size == 0
     steps, values = thinned(np.arange(1000.0), np.arange(1000.0) * 2, 300)
     assert len(steps) == 250 and steps[0] == 1.5 and values[-1] == 2 * 997.5
+    assert [part.tolist() for part in thinned(np.arange(5.0), np.ones(5), 2)] == [
+        [1, 3.5],
+        [1, 1],
+    ]  # a shorter last one
 
 
 def test_training_figures_show_every_run() -> None:
@@ -96,7 +117,7 @@ def test_winning_score_densities_integrate_to_one() -> None:
     confidence, correct = generator.random(500), generator.integers(0, 2, 500).astype(float)
     figure = winning_score_figure(confidence, correct, {LONG * 2: generator.random(90), "Gaussian noise": np.ones(5)})
     outlines = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
-    assert len(outlines) == 4
+    assert len(outlines) == 4 == len({patch.get_linestyle() for patch in outlines})  # told apart in grey too
     for patch in outlines:
         values, edges, _ = patch.get_data()
         assert (values * np.diff(edges)).sum() == pytest.approx(1)

@@ -1,5 +1,7 @@
 """The live view says what a person watches: loss, mask rate, impurity, error and ECE."""
 
+import re
+
 import pytest
 
 from pipeline.progress import View
@@ -18,6 +20,13 @@ def test_plain_lines_hold_impurity_and_calibration(capsys: pytest.CaptureFixture
     printed = said(capsys, {**TRAINED})
     assert "loss 0.500  mask 25%  impurity 12%  1,234 images/s" in printed
     assert "step 5/10  error 12.35%  ECE 6.50%" in printed or "error 12.34%  ECE 6.50%" in printed
+
+
+def test_the_live_bar_holds_them_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    monkeypatch.setenv("COLUMNS", "160")
+    printed = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", said(capsys, {**TRAINED}))
+    assert "loss 0.500  mask 25%  impurity 12%  1,234 images/s  error 12.3" in printed and "ECE 6.50%" in printed
 
 
 @pytest.mark.parametrize("missing", [{"impurity": None}, {}])

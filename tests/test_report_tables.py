@@ -38,6 +38,13 @@ def test_verdict_names_the_direction(over: float, under: float, words: str) -> N
     assert words in sentence and "miscalibrated; chance alone would give at most 2.00%" in sentence
 
 
+def test_verdict_says_where_errors_of_both_signs_cancel() -> None:
+    words = "those too high and those too low cancel"
+    for over, under, cancels in ((5.0, 0.0, False), (3.8, 1.2, False), (2.6, 2.4, True), (2.4, 2.6, True)):
+        (sentence,) = verdicts({"runs": [facts(over=over, under=under)], "differences": []})
+        assert (words in sentence) == cancels
+
+
 def test_score_within_the_floor_is_no_evidence() -> None:
     (sentence,) = verdicts({"runs": [facts(ece=1.99)], "differences": []})
     assert "no evidence of miscalibration" in sentence and "too high" not in sentence

@@ -154,10 +154,11 @@ def test_degenerate_predictions_have_finite_draws(logits: np.ndarray) -> None:
         assert all(np.isfinite(values).all() and values.shape == (5,) for values in drawn.values())
 
 
-def test_interval_mirrors_the_draws_and_stops_at_the_least() -> None:
+def test_interval_mirrors_the_draws_and_stays_within_what_a_score_can_be() -> None:
     drawn = np.linspace(2, 6, 401)  # quantiles 2.1 and 5.9
-    assert interval(3, drawn) == pytest.approx((0.1, 3.9))
-    assert interval(2, drawn, least=0) == pytest.approx((0, 1.9))
+    assert interval(3, drawn, 0, 100) == pytest.approx((0.1, 3.9))
+    assert interval(2, drawn, 0, 1.7) == pytest.approx((0, 1.7))
+    assert interval(9, drawn, 14, 15) == (14, 15)
 
 
 def overconfident(seed: int, samples: int) -> tuple[Any, Any]:
@@ -176,6 +177,6 @@ def test_intervals_cover_the_score_of_very_many_samples() -> None:
         logits, labels = overconfident(seed + 1, 1000)
         drawn, values = bootstrap(Predictions(logits, labels), 120, seed), scores(sums(logits, labels))
         for name in names:
-            low, high = interval(values[name], drawn[name])
+            low, high = interval(values[name], drawn[name], 0, 100)
             hits[name] += low <= truth[name] <= high
     assert {name: count for name, count in hits.items() if count < 40 * 0.8} == {}

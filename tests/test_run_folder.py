@@ -28,6 +28,15 @@ def test_other_options_are_refused_but_not_cadence(tmp_path: Path) -> None:
         folder(tmp_path, "seed=4", "batch.labelled=32").check()
 
 
+def test_an_option_younger_than_the_run_had_its_default(tmp_path: Path) -> None:
+    folder(tmp_path).describe({})
+    saved = tmp_path / "run/config.yaml"
+    saved.write_text("".join(x for x in saved.read_text().splitlines(True) if "ece_bins" not in x and "seed" not in x))
+    folder(tmp_path).check()
+    with pytest.raises(ValueError, match=r"\(seed: 0 there, 1 now; evaluation.ece_bins: 10 there, 15 now\)"):
+        folder(tmp_path, "seed=1", "evaluation.ece_bins=15").check()
+
+
 def test_cut_drops_later_and_broken_lines(tmp_path: Path) -> None:
     run = folder(tmp_path)
     run.describe({})

@@ -194,6 +194,7 @@ def test_make_shows_the_quickstart_commands() -> None:
         f"{train} --set mix=none out={pair[0]}",
         f"{train} --set mix=calibratemix out={pair[1]}",
         f".venv/bin/python pipeline/compare.py {pair[0]} {pair[1]} --plot runs/quickstart/reliability.png",
+        f".venv/bin/python pipeline/evaluate.py {pair[0]} {pair[1]}",
     ]
     lines = result.stdout.splitlines()
     assert [line for line in lines if line.startswith(".venv/bin/")] == expected

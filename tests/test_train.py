@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipeline import config, train
 from pipeline.dataset import open_dataset
@@ -43,7 +44,7 @@ def result(out: Path) -> dict[str, Any]:
 
 def test_the_run_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    given = arguments(data, out, "mix=calibratemix", "precision=fp32")
+    given = arguments(data, out, "mix=calibratemix", "precision=fp32", "unlabelled.threshold=0.2")
     assert train.main(given) == 0
     names = {p.name for p in out.iterdir()}
     assert names == {
@@ -74,6 +75,16 @@ def test_the_run_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         assert 100 * (saved["logits"].argmax(1) != saved["labels"]).mean() == pytest.approx(got["error"])
     assert json.loads((out / "status.json").read_text())["state"] == "finished"
     assert len(list((out / "tensorboard").glob("events*"))) == 1
+    board = EventAccumulator(str(out / "tensorboard")).Reload()
+    for tag, of in (
+        ("train/mask_rate", trained),
+        ("train/impurity", trained),
+        ("test/error", tested),
+        ("test/ece", tested),
+    ):
+        name = tag.split("/")[1]
+        shown = [(event.step, event.value) for event in board.Scalars(tag)]
+        assert shown == [(line["step"], pytest.approx(line[name])) for line in of if line[name] is not None], tag
     before = (out / "result.json").stat().st_mtime_ns
     assert train.main(given) == 0  # a finished run is not run again
     assert "finished already" in capsys.readouterr().out

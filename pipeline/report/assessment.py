@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.calibration import scores, sums
+from pipeline.calibration import scores, slices, sums
 from pipeline.calibration_sums import Ints, calibration_error, equal_width_sums
 from pipeline.report import ood, posthoc
 from pipeline.report.resampling import Draws, Predictions, bootstrap, floor, interval
@@ -37,7 +39,7 @@ class Assessment:
         """{score: {"value", "low", "high", "floor", "floor_high"}} in the order of SCORES."""
         found = {}
         for name in SCORES:
-            low, high = interval(self.values[name], self.drawn[name], least=0)
+            low, high = interval(self.values[name], self.drawn[name], 0, SCORES[name].most)
             expected = {
                 "floor": float(self.floor[name].mean()),
                 "floor_high": float(np.quantile(self.floor[name], 0.975)),
@@ -65,7 +67,8 @@ def difference(first: Assessment, second: Assessment) -> dict[str, dict[str, flo
     found = {}
     for name in SCORES:
         value = second.values[name] - first.values[name]
-        low, high = interval(value, second.drawn[name] - first.drawn[name])
+        most = SCORES[name].most
+        low, high = interval(value, second.drawn[name] - first.drawn[name], -most, most)
         found[name] = {"difference": value, "low": low, "high": high}
     return found
 
@@ -95,8 +98,9 @@ def post_hoc(
     results = {"none": {"fitted": "", **scores(sums(rest, targets, ece_bins))}}
     for method in methods:
         fitted = posthoc.METHODS[method](held_out.logits, held_out.labels)
-        after = scores(sums(fitted.apply(rest), targets, ece_bins))
-        results[method] = {"fitted": fitted.describe(), **after}
+        # Few rows at a time: mapped logits are float64.
+        mapped = (sums(fitted.apply(rest[rows]), targets[rows], ece_bins) for rows in slices(*rest.shape))
+        results[method] = {"fitted": fitted.describe(), **scores(reduce(add, mapped))}
     return {
         "source": held_out.source,
         "fitted_on": len(held_out.labels),

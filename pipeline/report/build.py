@@ -82,14 +82,21 @@ def write_report(options: Options) -> tuple[Path, list[str]]:
         "differences": differences,
         "figures": [one.slug for one in shown],
     }
-    folder = options.out or default_folder(options.runs)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _made(options.out or default_folder(options.runs))
     for one in shown:
         write_atomically(folder / f"{one.slug}.png", one.png)
         write_atomically(folder / f"{one.slug}.pdf", one.pdf())
     write_atomically(folder / "report.json", json.dumps(facts, indent=1))
     write_atomically(folder / "index.html", _page(measured, facts, shown))
     return folder / "index.html", report_tables.notes([each.facts for each in measured])
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be made ({error.strerror}); choose another folder with --out") from error
+    return folder
 
 
 def default_folder(runs: tuple[Path, ...]) -> Path:

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.calibration import softmax, top_label
+from pipeline.calibration import sums
 from pipeline.calibration_sums import Floats
 from pipeline.report.guesses import Guesses, pixels
 from pipeline.report.plots import reliability_figure
@@ -140,15 +139,16 @@ def _disagreement(first: Subject, other: Subject, slug: str) -> Iterator[Shown]:
         slug,
         "Where two runs disagree",
         "",
-        f"Test images on which the confidences of A ({first.name}) and B ({other.name}) differ most. Above each: what "
-        "it is, then what A and B said and how surely.",
+        f"Test images on which A ({first.name}) and B ({other.name}) differ most: both wrong and one much surer, or "
+        "one right and the other surely wrong. Above each: what it is, then what A and B said and how surely.",
         disagreement_figure(cases, shown, (pair[0], pair[1]), first.labels, names),
     )
 
 
 def believed_and_right(of: Subject) -> tuple[Floats, Floats]:
     """Confidence and correctness [N] of the test images."""
-    return top_label(softmax(of.logits.astype(np.float64)), of.labels)
+    total = sums(of.logits, of.labels)
+    return total.confidence, total.correct
 
 
 def numbered(shown: Sequence[Shown], number: int, total: int) -> list[Shown]:

@@ -19,7 +19,8 @@ h3 { font-size: 1rem; margin: 1.5rem 0 .4rem; }
 p { margin: .4rem 0; max-width: 46rem; }
 .pale, figcaption, summary, footer { color: var(--pale); font-size: .875rem; }
 .verdict { border-left: 4px solid var(--accent); padding: .2rem 0 .2rem .8rem; margin: .8rem 0; }
-.scroll { overflow-x: auto; margin: .5rem 0; }
+.scroll { overflow-x: auto; margin: .5rem 0; background: linear-gradient(to left, #fff 60%, #fff0) 100% 0 / 2.5rem 100%
+  no-repeat local, linear-gradient(to left, #0004, #0000) 100% 0 / .9rem 100% no-repeat scroll #fff; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; white-space: normal; }
@@ -33,12 +34,15 @@ figure img { width: 100%; height: auto; display: block; }
 figure h3 { margin: .25rem 0; font-size: .9rem; }
 pre { overflow-x: auto; background: #f6f6f6; padding: .75rem; font-size: .75rem; line-height: 1.4; }
 @media (max-width: 30rem) { body { padding: 1rem .9rem 3rem; } h1 { font-size: 1.4rem; }
-  th, td { padding: .2rem .4rem; } table { font-size: .8rem; } tbody th { white-space: normal; } }
+  th, td { padding: .2rem .4rem; } table { font-size: .8rem; } tbody th { white-space: normal; }
+  th:first-child { position: sticky; left: 0; background: #fff; } }
 @media print { tr, .verdict { break-inside: avoid; } p { break-after: avoid; }
   body { max-width: none; padding: 0; font-size: 10pt; } details { display: none; }
-  h2 { break-after: avoid; } .figures { display: block; } figure { display: inline-block; width: 48%;
-  margin: 0 1% 1rem 0; vertical-align: top; }
-  .scroll { overflow: visible; } th, td { padding: .12rem .4rem; } table { font-size: 8.5pt; } }
+  .pale, figcaption, footer { font-size: 8.5pt; line-height: 1.35; } h2 { font-size: 13pt; margin-top: 1.1rem; }
+  h2, h3 { break-after: avoid; } .figures { display: block; } figure { display: inline-block; width: 45%;
+  margin: 0 3% .5rem 0; vertical-align: top; }
+  .scroll { overflow: visible; break-inside: avoid; background: none; }
+  th, td { padding: .12rem .4rem; } table { font-size: 8.5pt; } }
 """
 
 

@@ -27,8 +27,8 @@ def winning_score_figure(confidence: Floats, correct: Floats, foreign: Mapping[s
     axes = figure.add_subplot()
     right = correct > 0
     _step(axes, confidence[right], f"test, right ({right.mean():.0%})", BLUE, "-", fill=True)
-    _step(axes, confidence[~right], f"test, wrong ({1 - right.mean():.0%})", VERMILION, "-", fill=True)
-    for (name, values), colour, (_, style) in zip(foreign.items(), FOREIGN * 9, LINES[1:] * 9, strict=False):
+    _step(axes, confidence[~right], f"test, wrong ({1 - right.mean():.0%})", VERMILION, "--", fill=True)
+    for (name, values), colour, (_, style) in zip(foreign.items(), FOREIGN * 9, LINES[2:5] * 9, strict=False):
         _step(axes, values, shortened(name, 34), colour, style)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="Winning score (highest probability)", ylabel="Density")
     _legend_above(figure, axes)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
-from pipeline.calibration import check_predictions, negative_log_likelihood, softmax, top_label
+from pipeline.calibration import check_predictions, negative_log_likelihood, predicted, softmax, top_label
 from pipeline.calibration_sums import Floats, Ints, calibration_error, equal_width_sums
 
 LEAST_PROBABILITY = 1e-12  # of an isotonic map, which knows exact zeros
@@ -103,13 +103,13 @@ def fit_vector(logits: ArrayLike, labels: ArrayLike) -> Vector:
     """
     checked, targets = _float64(logits, labels)
     num, classes = checked.shape
-    one_hot = np.eye(classes)[targets]
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        scaled = checked * parameters[:classes] + parameters[classes:]
-        residual = (softmax(scaled) - one_hot) / num
+        residual, nll = predicted(checked * parameters[:classes] + parameters[classes:], targets)
+        residual[np.arange(num), targets] -= 1
+        residual /= num
         gradient = np.concatenate([np.einsum("nc,nc->c", residual, checked), residual.sum(axis=0)])
-        return float(negative_log_likelihood(scaled, targets).mean()), gradient
+        return float(nll.mean()), gradient
 
     start = np.concatenate([np.full(classes, 1 / fit_temperature(checked, targets).temperature), np.zeros(classes)])
     bounds = [(1e-3, 1e3)] * classes + [(-50.0, 50.0)] * classes  # classes that separate perfectly have no optimum

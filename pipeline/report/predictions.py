@@ -21,15 +21,23 @@ def read_predictions(
     path: Path, remedy: str = "write it with numpy.savez(file, logits=..., labels=...)"
 ) -> Predictions:
     """`logits` [N, C] and `labels` [N] of an .npz file, not yet checked; ValueError naming the file and `remedy`."""
+    logits, labels = read_arrays(path, ("logits", "labels"), remedy)
+    return logits, labels
+
+
+def read_arrays(path: Path, names: Sequence[str], remedy: str) -> list[NDArray[Any]]:
+    """The arrays `names` of an .npz file; ValueError naming the file and `remedy`."""
     if not path.is_file():
         raise ValueError(f"{path} is missing; {remedy}")
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle, and say how to load that
+        raise ValueError(f"{path} is not a readable .npz file (no zip archive); {remedy}")
     try:
         with np.load(path) as arrays:
-            return arrays["logits"], arrays["labels"]
+            return [arrays[name] for name in names]
     except KeyError as error:
-        raise ValueError(f"{path} must hold `logits` and `labels`; {remedy}") from error
-    # A damaged archive shows in any of these, depending on which byte is wrong; a plain .npy is no context manager.
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} must hold {' and '.join(f'`{name}`' for name in names)}; {remedy}") from error
+    # A damaged archive shows in any of these, depending on which byte is wrong.
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a readable .npz file ({reason}); {remedy}") from error
 
@@ -102,7 +110,7 @@ def short_folders(folders: Sequence[Path]) -> list[str]:
     resolved = [folder.resolve() for folder in folders]
     for folder, times in Counter(resolved).items():
         if times > 1:
-            raise ValueError(f"{folder} is given {times} times; give each run once")
+            raise ValueError(f"{folder} is given {times} times; give it once")
     names = [_tail(folder, 1) for folder in resolved]
     length = 1
     while len(set(names)) < len(names):

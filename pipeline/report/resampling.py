@@ -96,14 +96,14 @@ def _residuals_beyond_first_bin(of: Predictions) -> tuple[csr_array, Ints]:
     return csr_array((residual, (where, sample)), shape=(len(cell), len(of))), cell // CLASSWISE_BINS
 
 
-def interval(value: float, drawn: Floats, least: float = -np.inf) -> tuple[float, float]:
+def interval(value: float, drawn: Floats, least: float, most: float) -> tuple[float, float]:
     """95% basic bootstrap interval (Davison and Hinkley 1997, 5.2): the draws' quantiles, mirrored at the value.
 
     A calibration error of N samples is biased upwards, and that of a bootstrap draw once more: plain quantiles can
-    lie above the value itself. Mirroring takes the bias off. No end lies below `least`.
+    lie above the value itself. Mirroring takes the bias off. No end lies outside `least` to `most`.
     """
     low, high = 2 * value - np.quantile(drawn, (0.975, 0.025))
-    return max(float(low), least), max(float(high), least)
+    return float(np.clip(low, least, most)), float(np.clip(high, least, most))
 
 
 def floor(of: Predictions, draws: int, seed: int = 0) -> Draws:

@@ -13,8 +13,8 @@ OVERVIEW = ("error", "ece", "ece15", "ace", "ks", "nll", "brier")
 AFTER = ("error", "ece", "ece15", "ace", "cece", "nll", "brier")
 
 HOW_TO_READ = (
-    "Interval: 95% of the score that very many test images would show (bootstrap). Calibration errors of few images "
-    "come out too high; the interval takes that off and can lie below the score.",
+    "Interval: where the score of very many such images would lie, with 95% confidence (bootstrap). Calibration errors "
+    "of few images come out too high; the interval takes that off and can lie below the score.",
     "Floor: what a perfectly calibrated model with the same confidences would score on as many images, on average and "
     "at most (97.5%). A score below the latter, marked °, is no evidence of miscalibration. Of error, NLL, Brier and "
     "AURC it is what the confidences promise. All scores are better when lower.",
@@ -53,9 +53,11 @@ def _verdict(run: Facts) -> str:
     if ece["value"] <= ece["floor_high"]:
         return f"{score}: no evidence of miscalibration; chance alone gives up to {ece['floor_high']:.2f}% here."
     side = "too high" if plain > 0 else "too low"
+    # Where errors of both signs cancel, the average alone would sound like good news.
+    mixed = "; those too high and those too low cancel" if abs(plain) < ece["value"] / 2 else ""
     return (
         f"{score}: miscalibrated; chance alone would give at most {ece['floor_high']:.2f}%. "
-        f"Confidences are {side} by {abs(plain):.2f} points on average."
+        f"Confidences are {side} by {abs(plain):.2f} points on average{mixed}."
     )
 
 

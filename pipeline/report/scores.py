@@ -1,14 +1,16 @@
 """What each score is called, means and comes from, in the order of the report. All are better when lower."""
 
+import math
 from typing import NamedTuple
 
 
 class Score(NamedTuple):
-    """A score of `calibration.scores`; `unit` is "%" or "" (nats of `nll`; `brier` in [0, 2])."""
+    """A score of `calibration.scores`; `unit` is "%" or "" (nats of `nll`; `brier`), `most` its largest value."""
 
     title: str
     unit: str
     meaning: str
+    most: float = 100
 
 
 SCORES = {
@@ -32,8 +34,8 @@ SCORES = {
     "ue": Score("UE", "%", "underconfidence: gaps of accuracy above confidence, times confidence"),
     "oe_plain": Score("OE, plain", "%", "overconfidence without that factor; plain OE + plain UE = ECE"),
     "ue_plain": Score("UE, plain", "%", "underconfidence without that factor"),
-    "nll": Score("NLL", "", "negative log-likelihood in nats"),
-    "brier": Score("Brier", "", "squared distance to the one-hot label, summed over classes (Brier 1950)"),
+    "nll": Score("NLL", "", "negative log-likelihood in nats", math.inf),
+    "brier": Score("Brier", "", "squared distance to the one-hot label, summed over classes (Brier 1950)", 2),
     "aurc": Score("AURC", "%", "error averaged over all coverages, most confident first (Geifman and El-Yaniv 2017)"),
 }
 

@@ -15,15 +15,18 @@ from pipeline.distributed import Ranks
 from pipeline.report.predictions import (
     RUN_REMEDY,
     ece_bins,
+    read_arrays,
     read_config,
     read_metrics,
     read_predictions,
     read_result,
     run_names,
+    short_folders,
 )
 from pipeline.report.restore import Noise, Restored, restore
 
 MOST_NOISE = 2000
+VALID_REMEDY = "write finite logits [N, C] and labels [N] from 0 to C - 1"
 
 
 @dataclass
@@ -88,6 +91,8 @@ def _read(name: str, path: Path, config: dict[str, Any], source: Source, ranks: 
         return Subject(name, path, {}, logits, labels, "", None, None, "a file of predictions has no network")
     if not path.is_dir():
         raise ValueError(f"{path}: no such run folder; give the folder that holds result.json, or an .npz file")
+    if not (config or (path / "predictions.npz").is_file()):
+        raise ValueError(f"{path}: no run folder: it holds neither config.yaml nor predictions.npz")
     restored, note = _restored(path, config, source, ranks)
     logits, labels, step = _predictions(path, restored, source)
     weights = source.weights or (config.get("evaluation") or {}).get("weights", "ema")
@@ -112,7 +117,7 @@ def _predictions(path: Path, restored: Restored | None, source: Source) -> tuple
     """Logits, labels and the step they are of: from predictions.npz, or made by the network."""
     file = path / "predictions.npz"
     if not source.chosen and file.is_file():
-        logits, labels = checked(file, *read_predictions(file, RUN_REMEDY))
+        logits, labels = checked(file, *read_predictions(file, RUN_REMEDY), RUN_REMEDY)
         if restored and not np.array_equal(labels, open_beton(restored.dataset.test_beton).metadata["f1"]):
             raise ValueError(
                 f"{file}: its labels are not those of {restored.dataset.test_beton}; "
@@ -121,50 +126,47 @@ def _predictions(path: Path, restored: Restored | None, source: Source) -> tuple
         return logits, labels, read_result(path / "result.json").get("step")
     assert restored is not None
     crops = restored.crops(restored.dataset.test_beton)
-    logits, labels = checked(restored.checkpoint, restored.logits(crops), crops.labels)
+    logits, labels = checked(restored.checkpoint, restored.logits(crops), crops.labels, "choose another --checkpoint")
     return logits, labels, restored.step
 
 
-def checked(path: Path, logits: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
-    """Predictions that calibration can be measured on. ValueError naming the file."""
+def checked(
+    path: Path, logits: NDArray[Any], labels: NDArray[Any], remedy: str = VALID_REMEDY
+) -> tuple[NDArray[Any], Ints]:
+    """Predictions that calibration can be measured on. ValueError naming the file and `remedy`."""
     try:
         logits, targets = check_predictions(logits, labels)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; predict again") from error
+        raise ValueError(f"{path}: {error}; {remedy}") from error
     if logits.shape[1] == 1:
         raise ValueError(f"{path}: logits of one class only: its confidence is always 1; predict 2 or more classes")
     if (targets == targets[0]).all():
         raise ValueError(f"{path}: all {len(targets)} labels are class {targets[0]}: give the whole test set")
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, rtol=0, atol=1e-3):
+        raise ValueError(f"{path}: these are probabilities, each row sums to 1; write their logarithms as logits")
     return logits, targets
 
 
 def foreign_logits(of: Subject, names: Sequence[str], seed: int) -> dict[str, NDArray[Any]]:
     """Logits of other images by name: of each of `names`, and of noise where there is a network."""
     found = {}
-    for name in names:
-        found[_short(name)] = _foreign_file(of, name) if name.endswith(".npz") else _foreign_beton(of, name)
+    for short, name in zip(short_folders([Path(name) for name in names]), names, strict=True):
+        found[short] = _foreign_file(of, name) if name.endswith(".npz") else _foreign_beton(of, name)
     if of.restored:
         noise = Noise(of.restored.dataset, min(len(of.labels), MOST_NOISE), of.restored.config.eval_batch, seed)
         found["Gaussian noise"] = of.restored.logits(noise)
     return found
 
 
-def _short(name: str) -> str:
-    return Path(name).name.removesuffix(".npz")
-
-
 def _foreign_file(of: Subject, name: str) -> NDArray[Any]:
-    path = Path(name)
+    (logits,) = read_arrays(Path(name), ("logits",), "give --ood an .npz file with `logits`")
     try:
-        with np.load(path) as arrays:
-            logits = arrays["logits"]
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        raise ValueError(f"--ood {name}: cannot be read ({error}); give an .npz file with `logits`") from error
-    if logits.ndim != 2 or logits.shape[1] != of.logits.shape[1]:
-        raise ValueError(
-            f"--ood {name}: logits of shape {list(logits.shape)}, the test set has {of.logits.shape[1]} classes"
-        )
-    return np.asarray(logits)
+        logits, _ = check_predictions(logits, np.zeros(logits.shape[:1], dtype=np.int64))
+    except ValueError as error:
+        raise ValueError(f"--ood {name}: {error}; predict again") from error
+    if logits.shape[1] != of.logits.shape[1]:
+        raise ValueError(f"--ood {name}: logits of {logits.shape[1]} classes, the test set has {of.logits.shape[1]}")
+    return logits
 
 
 def _foreign_beton(of: Subject, name: str) -> NDArray[Any]:

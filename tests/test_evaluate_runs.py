@@ -1,0 +1,154 @@
+"""The calibration report of a trained run: its network, its checkpoints, its images; and what may be missing."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import config, train
+from pipeline.dataset import open_dataset
+from pipeline.evaluate import main
+from pipeline.report.guesses import Guesses, guesses
+from pipeline.report.restore import Restored, restore, saved_tensor
+from pipeline.report.subjects import Source, read_subjects
+from pipeline.state import build_order
+from pipeline.streams import VirtualShards
+from tests.ranks import alone
+from tests.reports import refused, report, write
+
+CONFIG = Path(__file__).parents[1] / "configs/digits.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 16 steps on the digits."""
+    out = tmp_path_factory.mktemp("runs") / "calibratemix"
+    small = ["steps=16", "log_every=2", "eval_every=8", "checkpoint_every=8", "threads=1", "batch.labelled=8"]
+    given = [f"data={data}", f"out={out}", "mix=calibratemix", "precision=fp32", *small]
+    assert train.main(["--config", str(CONFIG), "--set", *given]) == 0
+    return out
+
+
+def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
+    with np.load(run / "predictions.npz") as saved:
+        other = write(tmp_path / "other.npz", saved["logits"][:, ::-1], saved["labels"])
+    facts = report(run, other, "--ood", write_foreign(tmp_path), tmp_path / "report")
+    one = facts["runs"][0]
+    assert (one["step"], one["weights"], one["note"], one["num_classes"]) == (16, "ema", "", 10)
+    assert set(facts["figures"]) == {
+        "reliability-1", "winning-score-1", "margins-1", "wrong-pseudo-labels-1", "reliability-2", "winning-score-2",
+        "training", "pseudo-labels", "disagreement-1-2",
+    }  # fmt: skip
+    assert set(one["ood"]) == {"foreign.npz", "Gaussian noise"}
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 9
+
+
+def write_foreign(folder: Path) -> Path:
+    return write(folder / "foreign.npz", np.random.default_rng(0).normal(size=(50, 10)), np.zeros(50, dtype=int))
+
+
+def test_images_of_another_folder_are_told_apart_or_not(run: Path, data: Path, tmp_path: Path) -> None:
+    same = tmp_path / "same"
+    shutil.copytree(data / "digits", same)
+    found = report(run, "--ood", same, "--images", "0", tmp_path / "report")["runs"][0]["ood"]["same"]
+    assert found["num_images"] == 500  # and these are the test images themselves
+    assert all(found[score]["auroc"] == pytest.approx(50) for score in ("max-softmax", "entropy", "energy"))
+
+
+def read(ranks: Any, run: Path, weights: str | None, step: int | None) -> tuple[np.ndarray, int | None]:
+    (subject,) = read_subjects([run], Source(None, weights, step, False), ranks)
+    return subject.logits, subject.step
+
+
+def test_weights_and_steps_of_checkpoints(run: Path) -> None:
+    saved, newest = alone(read, run, None, None), alone(read, run, "ema", None)
+    np.testing.assert_allclose(newest[0], saved[0], rtol=0, atol=1e-5)  # the network gives predictions.npz again
+    assert saved[1] == newest[1] == 16
+    raw, older = alone(read, run, "raw", None), alone(read, run, None, 8)
+    assert (raw[1], older[1]) == (16, 8)
+    assert np.abs(raw[0] - saved[0]).max() > 1e-3 and np.abs(older[0] - saved[0]).max() > 1e-3
+
+
+def restored(ranks: Any, run: Path) -> Restored:
+    return restore(run, None, "ema", None, ranks)
+
+
+def guessed(ranks: Any, run: Path) -> Guesses:
+    found = guesses(restored(ranks, run), 5000)
+    assert found is not None
+    return found
+
+
+def test_rows_of_the_saved_tables_are_found(run: Path) -> None:
+    """The visits in the checkpoint are those of the stream, image by image: so are the margins beside them."""
+    of = alone(restored, run)
+    settings = config.load(run / "config.yaml")
+    dataset = open_dataset(settings)
+    shards = VirtualShards.of(dataset.num_train, settings.batch.labelled, settings.unlabelled_batch)
+    drawn = build_order(settings, dataset, shards, of.ranks).draw(0, 16).unlabelled
+    visits = saved_tensor(of.checkpoint, "mixing_sharded.visits")
+    assert visits is not None and saved_tensor(of.checkpoint, "no.such") is None
+    rows = shards.row_of(np.arange(dataset.num_train), 0, 1)
+    np.testing.assert_array_equal(visits.numpy()[rows], np.bincount(drawn.ravel(), minlength=dataset.num_train))
+    seen = alone(guessed, run)
+    np.testing.assert_array_equal(seen.index, np.setdiff1d(np.arange(dataset.num_train), dataset.split))
+    assert seen.is_apm  # 0 until the first visit
+    np.testing.assert_array_equal(seen.margin != 0, visits.numpy()[rows][seen.index] > 0)
+
+
+def test_run_whose_data_are_gone_has_a_report_without_images(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    text = (moved / "config.yaml").read_text()
+    (moved / "config.yaml").write_text(re.sub("^data: .*$", "data: /gone", text, flags=re.MULTILINE))
+    facts = report(moved, tmp_path / "report")
+    assert facts["figures"] == ["reliability", "winning-score", "training", "pseudo-labels"]
+    assert "no such data set" in capsys.readouterr().out
+    for asked in (("--data", "/gone"), ("--weights", "raw"), ("--ood", "cifar10")):
+        assert "/gone/digits/manifest.json: no such data set" in refused(capsys, moved, *asked)
+
+
+def test_labels_of_another_data_set_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    with np.load(run / "predictions.npz") as saved:
+        write(copy / "predictions.npz", saved["logits"], np.roll(saved["labels"], 1))
+    assert "its labels are not those of" in refused(capsys, copy)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--checkpoint", "5"), "--checkpoint 5: "),
+        (("--ood", "nowhere"), "--ood nowhere: no such data folder"),
+        (("--ood", "digits"), "--ood digits: is the run's own data set"),
+    ],
+)
+def test_options_that_do_not_fit_the_run_are_refused(
+    arguments: tuple[str, ...], message: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([str(run), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_damaged_checkpoint_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One byte of a weight is other than the manifest says: the file could be loaded, and would be a lie."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shard = next((copy / "checkpoints" / "step-00000016").glob("*.distcp"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    told = f"step-00000016: is damaged ({shard.name} has changed); choose another --checkpoint"
+    assert told in refused(capsys, copy, "--weights", "raw")
+    assert alone(read, copy, None, 8)[1] == 8
+    capsys.readouterr()
+    assert report(copy, tmp_path / "report")["figures"] == ["reliability", "winning-score", "training", "pseudo-labels"]
+    assert told in capsys.readouterr().out  # predictions.npz has the numbers; only the images are missing
