@@ -35,36 +35,13 @@ def _sources() -> int:
     return int.from_bytes(hashlib.sha256(texts).digest()[:7], "big")
 
 
-@njit(**EXACT)
-def _offsets(first: int, size: int, backwards: bool, out: Integers) -> None:
-    """Fill int64[S] with the source coordinates first .. first+S-1, reflected into 0..size-1, perhaps reversed."""
-    last = size - 1
-    for i in range(out.size):
-        at = first + (out.size - 1 - i if backwards else i)
-        out[i] = last - abs(last - abs(at))
-
-
-@njit(**EXACT)
-def _crop(src: Image, top: int, left: int, flip: bool, dst: Image) -> None:
-    """dst uint8[S,S,3] = the window of the reflected src uint8[S0,S0,3] that starts at (top, left), maybe mirrored."""
-    size, side = src.shape[0], dst.shape[0]
-    rows, columns = np.empty(side, np.int64), np.empty(side, np.int64)
-    _offsets(top, size, False, rows)
-    _offsets(left, size, flip, columns)
-    for y in range(side):
-        source, target = src[rows[y]], dst[y]
-        for x in range(side):
-            for channel in range(3):
-                target[x, channel] = source[columns[x], channel]
-
-
 @njit(**EXACT_INNER)
 def _draw_crop(src: Image, key: np.uint64, padding: int, flip: bool, dst: Image) -> None:
     """A uniformly drawn window of the padded square, mirrored with probability 1/2 if `flip`."""
     places = src.shape[0] + 2 * padding - dst.shape[0] + 1
     top = int(uniform(key, 0) * places) - padding
     left = int(uniform(key, 1) * places) - padding
-    _crop(src, top, left, flip and uniform(key, 2) < 0.5, dst)
+    image_geometry.crop(src, top, left, flip and uniform(key, 2) < 0.5, dst)
 
 
 @njit(**EXACT_INNER)

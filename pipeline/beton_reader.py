@@ -11,6 +11,7 @@ The kernels of augment.py, twenty seconds of compilation, are kept on disk by nu
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import takewhile
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -24,6 +25,8 @@ from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.operation import Operation
 from ffcv.pipeline.state import State
 from numpy.typing import NDArray
+
+from pipeline.dataset import open_beton
 
 Ints = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
@@ -98,9 +101,11 @@ class BetonReader:
 
     ``make`` turns decoded images uint8 [B, S0, S0, 3] and their indices int64 [B] into the batch. It must not keep the
     images: FFCV overwrites them. It is called for one batch after the other, in the order of the batches.
+    Raises ValueError for a file that is no whole beton of ours.
     """
 
     def __init__(self, path: str, batch_size: int, threads: int, make: Callable[[Pixels, Ints], Any]) -> None:
+        self.labels: Ints = open_beton(Path(path)).metadata["f1"].astype(np.int64)
         disabled = {"label": None, "index": None}
         pipelines = {"image": [SimpleRGBImageDecoder(), Stage(make)], **disabled}
         torch_threads = torch.get_num_threads()
@@ -110,7 +115,6 @@ class BetonReader:
         )
         torch.set_num_threads(torch_threads)  # FFCV sets torch's too
         _slim(self.loader)
-        self.labels: Ints = self.loader.reader.metadata["f1"].astype(np.int64)
 
     def read(self, batches: Iterable[Ints]) -> Iterator[Any]:
         """What ``make`` returns for each of ``batches``, a few ahead of the consumer. Leaving early ends the thread.

@@ -169,24 +169,35 @@ def sharpness(src: Image, dst: Image, factor: float) -> None:
     height, width, _ = src.shape
     source, target = src.reshape(-1), dst.reshape(-1)
     row = 3 * width
+    sums = np.empty(row, np.uint16)
     for i in range(row):
         target[i] = source[i]
         target[target.size - 1 - i] = source[target.size - 1 - i]
     for start in range(row, (height - 1) * row, row):
-        stop = start + row
-        target[start : start + 3] = source[start : start + 3]
-        target[stop - 3 : stop] = source[stop - 3 : stop]
-        above, below = source[start - row : start], source[stop : stop + row]
-        _smooth_row(above, source[start:stop], below, target[start + 3 : stop - 3], np.float32(factor))
+        for i in range(start, start + 3):
+            target[i], target[i + row - 3] = source[i], source[i + row - 3]
+        _add_rows(source, np.uint64(start), np.uint64(row), sums)
+        _smooth_row(sums, source, np.uint64(start), np.float32(factor), target)
 
 
 @njit(**EXACT)
-def _smooth_row(above: Image, here: Image, below: Image, target: Image, factor: np.float32) -> None:
-    """One row of sharpness without its first and last pixel: target uint8[n-6] of rows uint8[n]."""
-    for i in range(target.size):
-        total = np.uint32(above[i]) + np.uint32(above[i + 3]) + np.uint32(above[i + 6])
-        total += np.uint32(below[i]) + np.uint32(below[i + 3]) + np.uint32(below[i + 6])
-        total += np.uint32(here[i]) + 5 * np.uint32(here[i + 3]) + np.uint32(here[i + 6])
-        # total / 13 to the nearest integer by a reciprocal; total + 6 <= 3321, so 10 * 3321 < 2**16 makes it exact.
-        smooth = np.uint32(np.uint32((total + 6) * 5042) >> np.uint32(16))
-        target[i] = _blend(np.float32(smooth), np.float32(here[i + 3]), factor)
+def _add_rows(source: Image, start: np.uint64, row: np.uint64, sums: npt.NDArray[np.uint16]) -> None:
+    """Sums of each byte from ``start`` on, the one above and the one below. Unsigned indices: see image_geometry."""
+    for i in range(row):
+        at = start + i
+        sums[i] = np.uint16(source[at - row]) + np.uint16(source[at]) + np.uint16(source[at + row])
+
+
+@njit(**EXACT)
+def _smooth_row(
+    sums: npt.NDArray[np.uint16], source: Image, start: np.uint64, factor: np.float32, target: Image
+) -> None:
+    """One row of sharpness without its first and last pixel."""
+    one = np.uint64(3)
+    for i in range(one, np.uint64(sums.size) - one):
+        pixel = source[start + i]
+        total = np.uint32(sums[i - one]) + np.uint32(sums[i]) + np.uint32(sums[i + one])
+        total += np.uint32(4) * np.uint32(pixel) + np.uint32(6)
+        # total / 13, with the 6 to the nearest integer, by a reciprocal; exact since 10 * total <= 33210 < 2**16.
+        smooth = np.uint32(np.uint32(total * np.uint32(5042)) >> np.uint32(16))
+        target[start + i] = _blend(np.float32(smooth), np.float32(pixel), factor)

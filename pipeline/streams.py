@@ -67,6 +67,17 @@ class VirtualShards:
                 f"use {fitting} ranks (--nproc_per_node), or batch sizes divisible by more"
             )
 
+    def check_batch(self, unlabelled_batch: int, kept_out: int) -> None:
+        """ValueError where a batch holds more unlabelled images than there are, ``kept_out`` of the file aside.
+
+        Labelled images may repeat within a batch, as everywhere in the field: 64 of 40 labels.
+        """
+        if unlabelled_batch > self.num_samples - kept_out:
+            raise ValueError(
+                f"batch.labelled x batch.ratio = {unlabelled_batch} unlabelled images a step, but the data set has "
+                f"only {self.num_samples - kept_out}: choose a smaller batch.labelled or batch.ratio"
+            )
+
     def row_of(self, positions: Ints, rank: int, world: int) -> Ints:
         """Rows of ``positions`` within ``rank``'s part of a table of ``count * rows`` rows."""
         starts = np.array([self.bounds(s)[0] for s in self.owned(rank, world)])

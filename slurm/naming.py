@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.options import Config
-
-# What a run computes does not depend on these.
-NOT_HASHED = {"out", "data", "threads", "eval_batch", "log_every", "checkpoint_every"}
+from pipeline.run_folder import FREE
 
 
 def digest(config: Config) -> str:
@@ -17,7 +15,7 @@ def digest(config: Config) -> str:
     Defaults are left out so that a new option does not rename the runs that do not use it.
     """
     defaults = flat(Config())
-    said = {n: v for n, v in flat(config).items() if n not in NOT_HASHED and v != defaults[n]}
+    said = {n: v for n, v in flat(config).items() if n not in FREE and v != defaults[n]}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from pipeline.run_folder import FREE
 from slurm import paper, runs
 from slurm.grid import Cell, Grid
-from slurm.naming import NOT_HASHED, flat
+from slurm.naming import flat
 from slurm.paper import Published
 
 METRICS = ("ece", "error")
@@ -106,7 +107,7 @@ def _finished(cell: Cell) -> dict[str, Any] | None:
     for name, wanted in flat(cell.config).items():
         section, _, leaf = name.rpartition(".")
         there = (saved.get(section, {}) if section else saved).get(leaf, wanted)
-        if name not in NOT_HASHED and there != wanted:
+        if name not in FREE and there != wanted:
             raise ValueError(f"{cell.folder}: was run with {name}={there}, the grid wants {wanted}; move it away")
     return {**found, "floor": _floor(cell.folder / "predictions.npz", cell.config.evaluation.ece_bins)}
 

@@ -2,7 +2,7 @@
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,23 @@ def test_nothing_to_read(reader: BetonReader) -> None:
 def test_an_index_that_the_file_lacks(reader: BetonReader, wrong: int) -> None:
     with pytest.raises(ValueError, match=rf"train\.beton: has images 0 to 1296, not {wrong};"):
         list(reader.read([np.array([0, wrong])]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda whole: whole[: len(whole) // 2], r"broken\.beton: truncated or damaged"),
+        (lambda whole: whole[:5], r"broken\.beton: not a beton of FFCV version 2"),
+        (lambda whole: b"\3" + whole[1:], r"broken\.beton: not a beton of FFCV version 2"),
+    ],
+    ids=["truncated", "header cut", "another version"],
+)
+def test_a_broken_file(damage: Callable[[bytes], bytes], message: str, data: Path, tmp_path: Path) -> None:
+    """FFCV's own words are "negative dimensions are not allowed", or an assertion."""
+    broken = tmp_path / "broken.beton"
+    broken.write_bytes(damage((data / "digits/test.beton").read_bytes()))
+    with pytest.raises(ValueError, match=message):
+        BetonReader(str(broken), 8, 1, lambda images, _: len(images))
 
 
 def test_errors_while_the_order_is_drawn_arrive(reader: BetonReader) -> None:

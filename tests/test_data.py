@@ -1,11 +1,13 @@
 """The FFCV streams on the real digits: pixels, order, validity of kept batches, ends and errors."""
 
 import hashlib
+import multiprocessing
 import os
+import signal
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 import torch
 from ffcv.reader import Reader
 
-from pipeline import augment, config
+from pipeline import augment, config, train
 from pipeline.augment import Augmentation
 from pipeline.data import Batch, EvalImages, TrainImages, Views, augmentation
 from pipeline.dataset import Dataset, open_dataset
@@ -83,14 +85,42 @@ def digest(batches: Iterable[Batch]) -> str:
 
 
 def test_ten_epochs_have_one_hash(digits: Dataset) -> None:
-    """On 1 thread, on 2, killed and resumed in the middle, and of 2 ranks put together."""
+    """On 1 thread, on 2, and of 2 ranks put together."""
     steps = 10 * digits.num_train // 24
-    stream = images(digits)
-    want = digest(stream.batches(0, steps))
+    want = digest(images(digits).batches(0, steps))
     assert digest(images(digits, threads=2).batches(0, steps)) == want
-    assert digest([*islice(stream.batches(0, steps), 203), *images(digits).batches(203, steps)]) == want
     halves = zip(*(images(digits, rank, 2).batches(0, steps) for rank in (0, 1)), strict=True)
     assert digest(joined(*both) for both in halves) == want
+
+
+def note_batches(data: Path, log: Path, first: int, steps: int, pause: float) -> None:
+    """A line (step, hash) in ``log`` for each batch, as soon as it is there; then a pause of some seconds."""
+    digits = open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
+    with log.open("a", buffering=1) as lines:
+        for batch in images(digits).batches(first, steps):
+            lines.write(f"{batch.step} {digest([batch])}\n")
+            time.sleep(pause)
+
+
+def test_a_killed_process_and_its_successor_read_what_one_would(digits: Dataset, data: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of ten epochs; the next process knows how far the log reaches, and nothing else."""
+    steps, log = 10 * digits.num_train // 24, tmp_path / "log"
+    start = multiprocessing.get_context("spawn").Process
+    first = start(target=note_batches, args=(data, log, 0, steps, 0.005))
+    first.start()
+    while not log.exists() or log.read_text().count("\n") < 150:
+        assert first.is_alive()
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGKILL)
+    first.join()
+    whole = log.read_text().rpartition("\n")[0].splitlines()  # the last line may be cut
+    assert 150 <= len(whole) < steps and first.exitcode == -signal.SIGKILL
+    log.write_text("".join(line + "\n" for line in whole))
+    second = start(target=note_batches, args=(data, log, len(whole), steps, 0))
+    second.start()
+    second.join()
+    assert second.exitcode == 0
+    assert log.read_text().splitlines() == [f"{b.step} {digest([b])}" for b in images(digits).batches(0, steps)]
 
 
 def joined(zero: Batch, one: Batch) -> Batch:
@@ -119,6 +149,27 @@ def test_a_batch_larger_than_the_data_repeats_images(digits: Dataset) -> None:
     assert len(np.unique(np.stack([batch.unlabelled_index, batch.unlabelled_visit]), axis=1).T) == 24
     views = {batch.views.strong[i].numpy().tobytes() for i in range(24)}
     assert len(views) == 24
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["batch.labelled=256"], "1792 unlabelled images a step, but the data set has only 1297"),
+        (
+            ["labels=all", "unlabelled.include_labelled=false"],
+            "448 unlabelled images a step, but the data set has only 0",
+        ),
+    ],
+)
+def test_a_batch_larger_than_the_data_is_refused(
+    settings: list[str], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any process group or file exists."""
+    given = ["dataset=digits", f"data={data}", f"out={tmp_path / 'run'}", *settings]
+    assert train.main(["--set", *given]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_supervised_batches_hold_labelled_images_alone(digits: Dataset) -> None:

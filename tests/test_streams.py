@@ -65,6 +65,15 @@ def test_ranks_that_do_not_divide() -> None:
         VirtualShards.of(1297, 16, 112).check_world(3)
 
 
+def test_a_batch_larger_than_the_data() -> None:
+    shards = VirtualShards.of(448, 64, 448)
+    shards.check_batch(448, 0)
+    shards.check_batch(0, 448)  # supervised, on all labels
+    for kept_out, left in ((1, 447), (448, 0)):
+        with pytest.raises(ValueError, match=rf"448 unlabelled images a step, but the data set has only {left}:"):
+            shards.check_batch(448, kept_out)
+
+
 @settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 100), st.integers(1, 90))
 def test_stream_is_a_permutation_each_epoch(num: int, start: int, length: int) -> None:
