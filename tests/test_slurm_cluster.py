@@ -23,7 +23,7 @@ TIMES = {"seconds", "images_per_second"}  # whatever differs between two runs of
 SIZE: dict[str, Any] = {"steps": 24, "eval_every": 24, "checkpoint_every": 8, "log_every": 2, "precision": "fp32"}
 SIZE |= {"batch": {"labelled": 8}, "warmup_steps": 4}
 PATIENCE = 900  # seconds, on cores that others use too
-ONE_CORE = ["--cpus-per-task=1", "--time=60", "--signal-delay=60"]
+ONE_CORE = ["--cpus-per-task=1", "--time=60", "--signal-delay=30"]
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +79,7 @@ def test_every_disturbance(client: MiniSlurm, data: Path, tmp_path: Path, capsys
 
     held = hold_at_first_step(cells)
     end_soon(client, jobs[late])
+    undisturbed = start_undisturbed(cells, tmp_path)
     os.kill(held[killed], signal.SIGKILL)
     client.run("scontrol", "requeue", jobs[requeued])
     client.run("scancel", jobs[cancelled])
@@ -93,7 +94,8 @@ def test_every_disturbance(client: MiniSlurm, data: Path, tmp_path: Path, capsys
 
     wait_for(lambda: all(ends(cell)[-1:] == ["finished"] for cell in cells), PATIENCE, lambda: logs(cells))
     assert [ends(cell) for cell in cells] == [["crashed", "finished"], *[["preempted", "finished"]] * 5]
-    assert [result(cell.folder) for cell in cells] == train_undisturbed(cells, tmp_path)
+    assert [process.wait() for process in undisturbed] == [0, 0]
+    assert [result(cell.folder) for cell in cells] == [result(tmp_path / f"{index}") for index in range(len(cells))]
     assert_traceable(cells, path, capsys)
 
 
@@ -140,10 +142,10 @@ def go_on_when_warned(pid: int) -> None:
 
 
 def end_soon(client: MiniSlurm, job: str) -> None:
-    """Sets the time limit, whole minutes from the start, to an end that is 75 to 135 seconds away."""
+    """Sets the time limit, whole minutes from the start, to an end that is 45 to 105 seconds away."""
     clock = client.run("squeue", "-h", "-j", job, "-o", "%M").strip().split(":")  # 1:02:03 or 2:03
     elapsed = sum(int(part) * 60**power for power, part in enumerate(reversed(clock)))
-    client.run("scontrol", "update", f"JobId={job}", f"TimeLimit={-(-(elapsed + 75) // 60)}")
+    client.run("scontrol", "update", f"JobId={job}", f"TimeLimit={-(-(elapsed + 45) // 60)}")
 
 
 def ends(cell: Cell) -> list[str]:
@@ -156,8 +158,8 @@ def result(run: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in TIMES}
 
 
-def train_undisturbed(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
-    """The same runs without a grid or a job: in two processes, each one after another."""
+def start_undisturbed(cells: Sequence[Cell], out: Path) -> list[subprocess.Popen[bytes]]:
+    """The same runs, to ``out``/0, 1, ..., without a grid or a job: in two processes, each one after another."""
     script = "import sys; from pipeline.train import main; sys.exit(max(main(a.split()) for a in sys.argv[1:]))"
     folders, orders = [out / f"{index}" for index in range(len(cells))], []
     for cell, folder in zip(cells, folders, strict=True):
@@ -165,9 +167,7 @@ def train_undisturbed(cells: Sequence[Cell], out: Path) -> list[dict[str, Any]]:
         path.write_text(yaml.safe_dump(cell.config.to_dict()))
         orders.append(f"--config {path} --set out={folder} threads=1")
     halves = (orders[::2], orders[1::2])
-    going = [subprocess.Popen([sys.executable, "-c", script, *half], stdout=subprocess.DEVNULL) for half in halves]
-    assert [process.wait() for process in going] == [0, 0]
-    return [result(folder) for folder in folders]
+    return [subprocess.Popen([sys.executable, "-c", script, *half], stdout=subprocess.DEVNULL) for half in halves]
 
 
 def logs(cells: Sequence[Cell]) -> str:
@@ -176,19 +176,17 @@ def logs(cells: Sequence[Cell]) -> str:
 
 
 def test_two_nodes_compute_what_one_does(client: MiniSlurm, data: Path, tmp_path: Path) -> None:
-    found = []
+    cells, only = [], "method=FixMatch + CalibrateMix"
     for nodes, tasks in ((2, 2), (1, 4)):
         folder = tmp_path / f"{nodes}"
         folder.mkdir()
         path = write_grid(folder, data, seeds=1, **SIZE | {"steps": 6, "eval_every": 6, "warmup_steps": 2})
         sizes = [f"--nodes={nodes}", f"--tasks-per-node={tasks}", f"--gpus-per-node={tasks}"]
-        only = "method=FixMatch + CalibrateMix"
         assert submit.main(["--grid", str(path), "--cluster=slurm", "--only", only, *sizes, *ONE_CORE]) == 0
-        (cell,) = grid.select(grid.load(path), only).cells
-        wait_for(lambda cell=cell: runs.read(cell.folder).finished, PATIENCE, lambda cell=cell: logs([cell]))
-        assert json.loads((cell.folder / "environment.json").read_text())["ranks"] == 4
-        found.append(result(cell.folder))
-    assert found[0] == found[1]
+        cells += grid.select(grid.load(path), only).cells
+    wait_for(lambda: all(runs.read(cell.folder).finished for cell in cells), PATIENCE, lambda: logs(cells))
+    assert [json.loads((cell.folder / "environment.json").read_text())["ranks"] for cell in cells] == [4, 4]
+    assert result(cells[0].folder) == result(cells[1].folder)
 
 
 @pytest.mark.parametrize(
