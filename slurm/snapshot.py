@@ -18,11 +18,18 @@ def place(project: Path, into: Path) -> Path:
 
 
 def take(project: Path, folder: Path) -> None:
-    """Copies the packages to ``folder``, whole or not at all; the same content is copied once."""
+    """Copies the packages to ``folder``, whole or not at all; the same content is copied once.
+
+    Compiled kernels come along: numba finds them by the sources' times, which a copy keeps, and else every rank of the
+    first jobs would compile them.
+    """
     if folder.exists():
         return
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    for file in _files(project):
+    files = _files(project)
+    caches = {file.parent / "__pycache__" for file in files}
+    kernels = [path.relative_to(project) for cache in caches for path in (project / cache).glob("*.nb[ci]")]
+    for file in files + kernels:
         (partial / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(project / file, partial / file)
     try:

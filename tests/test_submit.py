@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -206,6 +207,24 @@ def test_snapshot(tmp_path: Path) -> None:
     assert snapshot.place(project, tmp_path / "code") != first
     assert (first / "pipeline/a.py").read_text() == "1"
     assert snapshot.commit(project) == "unknown"
+
+
+def test_a_snapshot_has_the_compiled_kernels(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "pipeline").mkdir(parents=True)
+    (project / "pipeline/kernel.py").write_text(
+        "import numba\n\n@numba.njit(cache=True)\ndef double(x):\n    return 2 * x\n"
+    )
+    hits = "from pipeline.kernel import double; double(1); print(sum(double.stats.cache_hits.values()))"
+
+    def run(folder: Path) -> str:
+        return subprocess.run([sys.executable, "-c", hits], cwd=folder, capture_output=True, text=True).stdout
+
+    assert run(project) == "0\n"
+    copy = snapshot.place(project, tmp_path / "code")
+    snapshot.take(project, copy)
+    assert run(copy) == "1\n"
+    assert snapshot.place(project, tmp_path / "code") == copy
 
 
 def test_the_snapshot_is_all_that_a_job_imports(tmp_path: Path) -> None:
