@@ -15,6 +15,10 @@ import time
 from collections.abc import Callable
 from unittest.mock import patch
 
+from pipeline.host_tuning import tune_host
+
+tune_host()  # as pipeline/train.py does, before torch
+
 import numpy as np
 import torch
 import torch.distributed as dist
