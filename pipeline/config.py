@@ -45,7 +45,7 @@ def describe() -> str:
 
 def load(path: str | Path | None, sets: Sequence[str] = ()) -> Config:
     """The config of a YAML file (may be None) and ``a.b=c`` assignments. Raises ValueError."""
-    given = _flatten(_read_yaml(Path(path))) if path else {}
+    given = _flatten(_options(Path(path))) if path else {}
     given |= dict(_parse_set(text) for text in sets)
     preset: dict[str, Any] = {}
     for name, known in (("recipe", RECIPES), ("budget", BUDGETS)):
@@ -116,13 +116,18 @@ def _check_mixing(config: Config) -> None:
         raise ValueError(f"mixing.all_pairs: unknown {wrong}; write pairs of {', '.join(PARTS)} like 'LE+LH LE+UH'")
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, option: str) -> Any:
+    """What a YAML file holds. ValueError where it cannot be read; ``option`` named it."""
     try:
-        content = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check --config") from None
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); check {option}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+
+
+def _options(path: Path) -> dict[str, Any]:
+    content = read_yaml(path, "--config")
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds no options (expected 'name: value' lines)")
     return content

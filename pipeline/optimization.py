@@ -49,7 +49,7 @@ class MovingAverage(nn.Module):
         """``config.buffers``: BN statistics are copied from the network, or averaged like weights."""
         super().__init__()
         self.module = copy.deepcopy(model).requires_grad_(False)
-        self.rate, self.held = 1 - config.decay, held
+        self.rate, self.held = 1 - config.decay, torch.zeros(()) if held is None else held
         average = config.buffers == "average"
         self._averaged, self._copied = _chosen(self.module, average)
         self._current, self._source = _chosen(model, average)
@@ -57,9 +57,8 @@ class MovingAverage(nn.Module):
     @torch.no_grad()
     def update(self) -> None:
         """One step towards the network: a few kernels over all tensors, no host synchronisation."""
-        share = torch.full_like(self._averaged[0].flatten()[0], self.rate)
         change = torch._foreach_sub(self._current, self._averaged)
-        torch._foreach_mul_(change, share if self.held is None else share * (1 - self.held.to(share.dtype)))
+        torch._foreach_mul_(change, self.rate * (1 - self.held.to(change[0].dtype)))
         torch._foreach_add_(self._averaged, change)
         if self._copied:
             torch._foreach_copy_(self._copied, self._source)

@@ -53,7 +53,7 @@ class RunFolder:
         """ValueError where the folder belongs to other options."""
         file = self.path / "config.yaml"
         saved = yaml.safe_load(file.read_text()) if file.exists() else self.config.to_dict()
-        if changed := _differences(saved, self.config.to_dict(), DEFAULTS):
+        if changed := [f"{name}: {there} there, {now} now" for name, there, now in changed_options(saved, self.config)]:
             raise ValueError(f"{self.path}: holds a run with other options ({'; '.join(changed)}); choose another out=")
 
     def describe(self, environment: dict[str, Any]) -> None:
@@ -143,13 +143,22 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def _differences(saved: dict[str, Any], wanted: dict[str, Any], before: dict[str, Any], prefix: str = "") -> list[str]:
-    """``before``: defaults, which a run had in options that are younger than it."""
+def changed_options(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, Any]]:
+    """(name, value there, value now) of what a run computes otherwise than config.yaml's ``saved``.
+
+    An option that ``saved`` does not know is younger than its run, which had it at its default.
+    """
+    return _changed(saved, config.to_dict(), DEFAULTS)
+
+
+def _changed(
+    saved: dict[str, Any], wanted: dict[str, Any], before: dict[str, Any], prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
     changed = []
     for key, value in wanted.items():
         old = saved.get(key, before[key])
         if isinstance(value, dict):
-            changed += _differences(old, value, before[key], f"{prefix}{key}.")
+            changed += _changed(old, value, before[key], f"{prefix}{key}.")
         elif prefix + key not in FREE and old != value:
-            changed.append(f"{prefix}{key}: {old} there, {value} now")
+            changed.append((prefix + key, old, value))
     return changed

@@ -75,7 +75,7 @@ class RunLock:
             return None
         me = _this_process()
         if owner["host"] == me["host"]:
-            started = _start_of(owner["pid"])
+            started = start_of(owner["pid"])
             alive = started is not None and owner.get("started", started) == started
             return owner if alive and owner["pid"] != me["pid"] else None
         return owner if time.time() - owner["time"] < STALE_SECONDS else None
@@ -94,10 +94,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _this_process() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _start_of(os.getpid())}
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": start_of(os.getpid())}
 
 
-def _start_of(pid: int) -> int | None:
+def start_of(pid: int) -> int | None:
     """When process ``pid`` of this host started, in clock ticks since boot; None if it is dead. Pids are used again."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

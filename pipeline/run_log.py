@@ -94,7 +94,7 @@ class RunLog:
         self.save()
         self.writer.settle()
         if self.main:
-            saved = [*complete(self.folder.checkpoints)][-1:]
+            saved = complete(self.folder.checkpoints)[-1:]
             step = int(saved[0].name.removeprefix("step-")) if saved else 0
             self.folder.status("preempted", step)
             self.folder.lock.release()

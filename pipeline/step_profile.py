@@ -25,7 +25,7 @@ PHASES = ("data wait", "observe", "pair", "learn", "optimizer", "EMA", "other")
 
 
 class Phases:
-    """Seconds of the loop's phases while it is entered: ``spent`` by name of PHASES, ``steps`` counted by ``step``.
+    """Seconds of the loop's phases while it is entered: ``spent`` by name of PHASES in ``steps`` steps.
 
     learn is forward and backward; pair is margins, partners and mixed images; other is the rest, collectives included.
     """

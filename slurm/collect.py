@@ -19,9 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 2 for a user's mistake, said in one line."""
     given = _parser().parse_args(arguments)
     try:
-        found = grid.load(given.grid, given.set, given.root)
-        if given.only:
-            found = grid.select(found, given.only)
+        found = grid.load(given.grid, given.set, given.root, given.only)
         print(collect(found, given.out or found.root / "tables"))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

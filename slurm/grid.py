@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline import config as configuration
 from pipeline.options import Config
 from slurm.naming import assignments, digest, flat
@@ -79,8 +77,8 @@ class Grid:
         return self.gpu_hours[cell.dataset] * factor * cell.config.steps / 2**20
 
 
-def load(path: str | Path, sets: Sequence[str] = (), root: str | Path | None = None) -> Grid:
-    """The grid in ``path`` with ``sets`` ("a.b=c") over every cell. Raises ValueError."""
+def load(path: str | Path, sets: Sequence[str] = (), root: str | Path | None = None, only: str | None = None) -> Grid:
+    """The grid in ``path`` with ``sets`` ("a.b=c") over every cell, or the cells that ``only`` selects. ValueError."""
     path = Path(path)
     content = _read(path)
     seeds = content.get("seeds", [0, 1, 2])
@@ -90,7 +88,8 @@ def load(path: str | Path, sets: Sequence[str] = (), root: str | Path | None = N
     given = _Given(path, Path(root or content.get("root", "runs")), seeds, common, sets)
     cells = [c for n, block in enumerate(content["blocks"]) for c in _expand(block, f"{path}: blocks[{n}]", given)]
     hours, factor = content.get("gpu_hours", {}), content.get("mixing_factor", 1.0)
-    return Grid(path.stem, given.root, tuple(cells), content.get("paper_table"), hours, factor)
+    grid = Grid(path.stem, given.root, tuple(cells), content.get("paper_table"), hours, factor)
+    return select(grid, only) if only else grid
 
 
 def select(grid: Grid, only: str) -> Grid:
@@ -194,13 +193,7 @@ def _base(dataset: str, entry: Mapping[str, Any], where: str) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check --grid") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    content = _keyed(content, GRID_KEYS, str(path))
+    content = _keyed(configuration.read_yaml(path, "--grid"), GRID_KEYS, str(path))
     if not isinstance(content.get("blocks"), list) or not content["blocks"]:
         raise ValueError(f"{path}: has no blocks, each datasets and methods; see configs/grid_digits.yaml")
     return content

@@ -1,6 +1,5 @@
 """What a grid's runs came to: mean and std over seeds for every entry of the table, beside the paper's."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from pipeline.run_folder import FREE
+from pipeline.calibration import slices, softmax
+from pipeline.calibration_sums import bin_index
+from pipeline.run_folder import changed_options
 from slurm import paper, runs
 from slurm.grid import Cell, Grid
-from slurm.naming import flat
 from slurm.paper import Published
 
 METRICS = ("ece", "error")
@@ -104,11 +104,8 @@ def _finished(cell: Cell) -> dict[str, Any] | None:
         )
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"{cell.folder / 'config.yaml'}: cannot be read ({error}); move the folder away") from None
-    for name, wanted in flat(cell.config).items():
-        section, _, leaf = name.rpartition(".")
-        there = (saved.get(section, {}) if section else saved).get(leaf, wanted)
-        if name not in FREE and there != wanted:
-            raise ValueError(f"{cell.folder}: was run with {name}={there}, the grid wants {wanted}; move it away")
+    for name, there, wanted in changed_options(saved, cell.config):
+        raise ValueError(f"{cell.folder}: was run with {name}={there}, the grid wants {wanted}; move it away")
     return {**found, "floor": _floor(cell.folder / "predictions.npz", cell.config.evaluation.ece_bins)}
 
 
@@ -126,9 +123,9 @@ def ece_floor(logits: NDArray[np.floating[Any]], bins: int = 10) -> float:
     ``logits`` [N, C]. In each bin correct - confidence sums to about N(0, sum p(1-p)), whose expected size is
     sqrt(2/pi) standard deviations. Bins are [lo, hi), the last closed.
     """
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    confidence = shifted.max(axis=1) / shifted.sum(axis=1)
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    parts = (softmax(logits[part].astype(np.float64)) for part in slices(*logits.shape))
+    confidence = np.concatenate([part.max(axis=1) for part in parts])
+    index = bin_index(confidence, bins, "left")
     variance = np.bincount(index, confidence * (1 - confidence), bins)
     return 100 * float(np.sqrt(2 / np.pi * variance).sum()) / len(confidence)
 
@@ -151,7 +148,7 @@ def sources(grid: Grid) -> list[dict[str, Any]]:
     """Where each number comes from: a row for every cell, unfinished ones too."""
     rows = []
     for cell in grid.cells:
-        job, made = _json(cell.folder / "job.json"), _json(cell.folder / "environment.json")
+        job, made = (runs.read_json(cell.folder / name) for name in ("job.json", "environment.json"))
         found = runs.result(cell.folder) or {}
         rows.append(
             {
@@ -169,10 +166,3 @@ def sources(grid: Grid) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
-        return {}

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_lock import start_of
+
 STALE_SECONDS = 60  # of the trainer's lock
 ENDS = {"finished", "failed", "preempted", "crashed", "lost"}
 
@@ -27,14 +29,14 @@ class RunState:
 
 def read(run: Path) -> RunState:
     """The state in status.json; finished is what result.json says by being there."""
-    status = _json(run / "status.json")
+    status = read_json(run / "status.json")
     finished = (run / "result.json").is_file()
     return RunState(status.get("state", ""), status.get("step", 0), status.get("steps", 0), finished)
 
 
 def result(run: Path) -> dict[str, Any] | None:
     """result.json, or None while there is none."""
-    return _json(run / "result.json") or None
+    return read_json(run / "result.json") or None
 
 
 def saved_step(run: Path) -> int:
@@ -44,11 +46,11 @@ def saved_step(run: Path) -> int:
 
 def is_locked(run: Path) -> bool:
     """A live trainer is writing this folder."""
-    lock = _json(run / "lock.json")
+    lock = read_json(run / "lock.json")
     if not lock:
         return False
     if lock["host"] == socket.gethostname():
-        return _started(lock["pid"]) == lock.get("started")
+        return start_of(lock["pid"]) == lock.get("started")
     return time.time() - lock["time"] < STALE_SECONDS
 
 
@@ -100,7 +102,7 @@ def last_error(run: Path) -> str:
 
     Of several ranks the first to complain: the others fail because it is gone.
     """
-    status = _json(run / "status.json")
+    status = read_json(run / "status.json")
     if status.get("state") == "failed" and status.get("error"):
         return str(status["error"])
     logs = sorted(run.glob("train*.log"), key=lambda path: path.stat().st_mtime)
@@ -131,18 +133,10 @@ def _tail(path: Path, size: int | None) -> str:
         return ""
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where there is none."""
     try:
         value = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _started(pid: int) -> int | None:
-    """When process ``pid`` of this host started, in clock ticks since boot; None if it is dead. Pids are used again."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state == "Z" else int(fields[18])

@@ -1,6 +1,5 @@
 """Where each run of a grid stands, from run folders and squeue alone."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +53,8 @@ def _kind(cell: Cell, state: runs.RunState, queue: Queue) -> tuple[str, str]:
 
 def submitted_as(run: Path) -> tuple[str, str]:
     """(name, id) of the job that was submitted last for this run; ids alone begin again at 1 on a new cluster."""
-    try:
-        job = json.loads((run / "job.json").read_text())
-    except (OSError, json.JSONDecodeError):
-        return "", ""
-    return job["name"], job["job"]
+    job = runs.read_json(run / "job.json")
+    return job.get("name", ""), job.get("job", "")
 
 
 def remaining(cell: Cell) -> str:

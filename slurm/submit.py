@@ -23,9 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 2 for a user's mistake, said in one line."""
     given = _parser().parse_args(arguments)
     try:
-        found = grid.load(given.grid, given.set, given.root)
-        if given.only:
-            found = grid.select(found, given.only)
+        found = grid.load(given.grid, given.set, given.root, given.only)
         if given.status:
             width = None if sys.stdout.isatty() else 200  # a pipe has none, and rich would cut at 80
             view.watch(Console(highlight=False, width=width), lambda: look(found))
