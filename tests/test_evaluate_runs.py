@@ -73,6 +73,14 @@ def test_weights_and_steps_of_checkpoints(run: Path) -> None:
     assert np.abs(raw[0] - saved[0]).max() > 1e-3 and np.abs(older[0] - saved[0]).max() > 1e-3
 
 
+def test_a_run_in_a_format_that_only_gpus_have_is_evaluated_anywhere(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    options = copy / "config.yaml"
+    options.write_text(options.read_text().replace("precision: fp32", "precision: tf32"))
+    np.testing.assert_array_equal(alone(read, copy, "ema", None)[0], alone(read, run, "ema", None)[0])
+
+
 def restored(ranks: Any, run: Path) -> Restored:
     return restore(run, None, "ema", None, ranks)
 

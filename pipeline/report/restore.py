@@ -62,7 +62,9 @@ def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: 
     options = config.load(run / "config.yaml", [f"data={data}"] if data else [])
     dataset = open_dataset(options)
     path = _checkpoint(run, step, ranks)
-    numerics = Numerics(options.precision, dataset, ranks.device, options.augment.normalisation)
+    # Predictions are in float32 or float64 whatever trained, also where this machine lacks the training's format.
+    precision = "fp64" if options.precision == "fp64" else "fp32"
+    numerics = Numerics(precision, dataset, ranks.device, options.augment.normalisation)
     model = models.build(options.model, len(dataset.classes), options.seed).to(ranks.device, numerics.dtype)
     model = model.to(memory_format=torch.channels_last)
     ema = MovingAverage(model, options.ema)
