@@ -1,4 +1,4 @@
-"""Settings of the C libraries that torch computes with on a CPU. They change speed and memory, never a number."""
+"""The processor a run computes on: its cores, and settings of the C libraries, which change speed, never a number."""
 
 import ctypes
 import os
@@ -23,3 +23,8 @@ def tune_host() -> None:
     if keep is not None:
         keep(M_MMAP_THRESHOLD, LARGEST)
         keep(M_TRIM_THRESHOLD, LARGEST)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

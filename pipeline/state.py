@@ -1,7 +1,6 @@
 """Everything that changes while a run trains, and how it goes into a checkpoint and back."""
 
 import inspect
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline.data import EvalImages, TrainImages
 from pipeline.dataset import Dataset
 from pipeline.distributed import Ranks, local_world
 from pipeline.guard import Guard
+from pipeline.host_tuning import cores
 from pipeline.joint import Joint
 from pipeline.label_quality import LabelQuality
 from pipeline.mixes import MIXES
@@ -241,5 +241,4 @@ def build_order(config: Config, dataset: Dataset, shards: VirtualShards, ranks: 
 
 def choose_threads(config: Config) -> int:
     """``config.threads``, or this machine's cores shared by its ranks."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return config.threads or max(1, cores // local_world())
+    return config.threads or max(1, cores() // local_world())

@@ -6,6 +6,7 @@ slice of the file, and 1, 2, 4 ... ranks see the same global batch at a step. Th
 of one global permutation per epoch of the split.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +18,11 @@ from pipeline.randomness import LABELLED, UNLABELLED, permutation
 
 Ints = NDArray[np.int64]
 MOST_SHARDS = 64
+
+
+def shard_count(labelled_batch: int, unlabelled_batch: int) -> int:
+    """Virtual shards for these global batches, where the data set is large enough: a power of two that divides both."""
+    return math.gcd(MOST_SHARDS, labelled_batch, unlabelled_batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +38,7 @@ class VirtualShards:
 
         ``unlabelled_batch`` may be 0 (supervised training); no shard is empty then either.
         """
-        count = MOST_SHARDS
-        while labelled_batch % count or unlabelled_batch % count:
-            count //= 2
+        count = shard_count(labelled_batch, unlabelled_batch)
         while count > 1 and num_samples // count < max(1, unlabelled_batch // count):
             count //= 2
         return cls(num_samples, count)

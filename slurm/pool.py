@@ -9,6 +9,7 @@ from typing import Any
 
 import submitit
 
+from pipeline.host_tuning import cores
 from slurm import runs
 from slurm.cluster import Resources
 from slurm.grid import Cell
@@ -38,11 +39,6 @@ def visible_gpus() -> list[int]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     count = torch.cuda.device_count()
     return [int(name) for name in named if name.strip().isdigit()][:count] or list(range(count))
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(submission: Submission, cells: Sequence[Cell], places: Sequence[tuple[int, ...]], say: Say) -> int:

@@ -21,6 +21,8 @@ import yaml
 from submitit.helpers import clean_env
 from submitit.slurm.slurm import _make_sbatch_string
 
+from pipeline.files import write_atomically
+from pipeline.streams import shard_count
 from slurm import cluster, snapshot
 from slurm.cluster import Resources
 from slurm.grid import PROJECT, Cell, Grid
@@ -66,8 +68,8 @@ def split_hash(cell: Cell) -> str | None:
 
 
 def rank_problems(cells: Sequence[Cell], ranks: int) -> list[str]:
-    """Ranks must divide the virtual shards of a batch: the largest power of two up to 64 that divides both parts."""
-    wrong = {c.dataset for c in cells if math.gcd(64, c.config.batch.labelled, c.config.unlabelled_batch) % ranks}
+    """Ranks must divide the virtual shards of a batch; a small data set may have fewer, which the trainer will say."""
+    wrong = {c.dataset for c in cells if shard_count(c.config.batch.labelled, c.config.unlabelled_batch) % ranks}
     return [f"{ranks} ranks do not divide the batches of {name}; use a power of two" for name in sorted(wrong)]
 
 
@@ -110,9 +112,7 @@ class Submission:
         """job.json in the run folder: what to look for in the queue, and where a number came from."""
         content: dict[str, Any] = {"job": job_id, "name": self.name, "cluster": where, "submission": str(self.folder)}
         content |= {"commit": self.commit, "code": str(self.code), "split_sha256": split_hash(cell)}
-        partial = cell.folder / ".job.json.partial"
-        partial.write_text(json.dumps({**content, "time": time.time()}, indent=1))
-        partial.replace(cell.folder / "job.json")
+        write_atomically(cell.folder / "job.json", json.dumps({**content, "time": time.time()}, indent=1))
 
     # ---- SLURM
 

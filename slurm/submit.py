@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from pipeline.host_tuning import cores
 from slurm import cluster, grid, pool, submission, view
 from slurm.cluster import Resources
 from slurm.grid import Cell, Grid
@@ -138,7 +139,7 @@ def _share(tasks: int, gpus: int) -> int:
     if not gpus:
         return 1
     places = max(1, len(pool.visible_gpus()) // gpus)
-    return max(1, pool.cores() // (places * tasks))
+    return max(1, cores() // (places * tasks))
 
 
 def _say(text: str) -> None:
