@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from unittest.mock import patch
 
-from pipeline.host_tuning import tune_host
+from pipeline.runs.host_tuning import tune_host
 
 tune_host()  # as pipeline/train.py does, before torch
 
@@ -25,16 +25,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 from pipeline import config, distributed, models
-from pipeline.data import NO_VIEWS, Batch, Views
-from pipeline.dataset import Dataset
+from pipeline.data.batches import NO_VIEWS, Batch, Views
+from pipeline.data.dataset import Dataset
 from pipeline.distributed import Ranks
-from pipeline.guard import Guard
-from pipeline.mixes import MIXES
-from pipeline.mixing import Pool, mix_images
-from pipeline.numerics import Numerics
-from pipeline.optimization import build_optimizer
-from pipeline.pseudo_labels import Problem, PseudoLabels
-from pipeline.step import TERMS, Inputs, Objective, Observed, Split
+from pipeline.methods.mixes import MIXES
+from pipeline.methods.mixing import Pool, mix_images
+from pipeline.methods.protocols import Problem, PseudoLabels
+from pipeline.models.numerics import Numerics
+from pipeline.training.guard import Guard
+from pipeline.training.optimization import build_optimizer
+from pipeline.training.step import TERMS, Inputs, Objective, Observed, Split
 
 LABELLED, UNLABELLED, SIZE, FEATURES = 64, 448, 32, 128
 SAMPLES, CLASSES = (50_000, 1_280_000, 2_400_000), (10, 1000)

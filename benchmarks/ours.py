@@ -11,10 +11,10 @@ from PIL import Image
 from dataprep.make_beton import main as make_beton
 from pipeline import config as configuration
 from pipeline import distributed, train
-from pipeline.dataset import open_dataset
-from pipeline.run_folder import RunFolder
-from pipeline.state import Training, choose_threads
-from pipeline.step import Inputs
+from pipeline.data.dataset import open_dataset
+from pipeline.runs.folder import RunFolder
+from pipeline.training.step import Inputs
+from pipeline.training.training_run import Training, choose_threads
 
 NAME = "images"
 CLASSES = 10

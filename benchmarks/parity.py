@@ -32,9 +32,9 @@ from contender import Contender
 from torch import Tensor
 
 from pipeline import models
-from pipeline.options import ModelConfig
-from pipeline.state import Training
-from pipeline.step import TERMS, Inputs
+from pipeline.config.options import ModelConfig
+from pipeline.training.step import TERMS, Inputs
+from pipeline.training.training_run import Training
 
 NETWORKS = {"wrn-28-2": ("wrn_28_2", 32), "wrn-28-8": ("wrn_28_8", 32), "wrn-37-2": ("wrn_var_37_2", 96)}
 ALGORITHMS = ("fixmatch", "flexmatch", "softmatch")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from pipeline.host_tuning import tune_host
+from pipeline.runs.host_tuning import tune_host
 
 tune_host()  # as pipeline/train.py does, before torch
 
@@ -16,8 +16,8 @@ from contender import Requests
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.state import Training
-from pipeline.step import Inputs
+from pipeline.training.step import Inputs
+from pipeline.training.training_run import Training
 
 HELD = 4
 

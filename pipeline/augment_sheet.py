@@ -1,7 +1,7 @@
 """A contact sheet: stored images beside the weak and strong views that training makes of them, for people to look at.
 
     python pipeline/augment_sheet.py --config configs/digits.yaml --sheet sheet.png
-    python pipeline/augment_sheet.py --set dataset=photos data=data augment.pool=google augment.operations=2 --images 12
+    python pipeline/augment_sheet.py --set dataset=photos data=data kernels.pool=google kernels.operations=2 --images 12
 
 One row an image: as evaluation would see it, then its views at the first visits, exactly the pixels of training with
 the same options and seed.
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline import augment
 from pipeline import config as configuration
-from pipeline.beton_reader import BetonReader, Ints, Pixels
-from pipeline.data import augmentation
-from pipeline.dataset import Dataset, open_dataset
-from pipeline.options import Config
+from pipeline.augment import kernels
+from pipeline.config.options import Config
+from pipeline.data.batches import augmentation
+from pipeline.data.beton_reader import BetonReader, Ints, Pixels
+from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.randomness import UNLABELLED, permutation
 
 SMALLEST = 96  # pixels of a cell; small images are enlarged by whole numbers
@@ -47,11 +47,11 @@ def cells(config: Config, dataset: Dataset, which: Ints, visits: int) -> Pixels:
 
     def make(decoded: Pixels, indices: Ints) -> Pixels:
         out = np.empty((1 + 2 * visits, len(indices), size, size, 3), np.uint8)
-        augment.center_crop(decoded, out[0])
+        kernels.center_crop(decoded, out[0])
         for visit in range(visits):
             views = out[1 + visit], out[1 + visits + visit]
             at = np.full(len(indices), visit, np.int64)
-            augment.weak_and_strong_views(decoded, indices, at, config.seed, UNLABELLED, how, *views)
+            kernels.weak_and_strong_views(decoded, indices, at, config.seed, UNLABELLED, how, *views)
         return out.swapaxes(0, 1)
 
     return next(BetonReader(str(dataset.train_beton), len(which), 1, make).read([which]))

@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.calibration import metrics
-from pipeline.report.predictions import (
+from pipeline.calibration.scores import metrics
+from pipeline.report.resampling import calibrated_floor
+from pipeline.report.tables import table
+from pipeline.runs.read import (
     RUN_REMEDY,
     ece_bins,
     read_config,
@@ -29,8 +31,6 @@ from pipeline.report.predictions import (
     run_names,
     short_folders,
 )
-from pipeline.report.resampling import calibrated_floor
-from pipeline.report.tables import table
 
 _HEADER = ("run", "error %", "ECE %", "ECE-15 %", "floor %", "seconds", "steps")
 _LEGEND = (

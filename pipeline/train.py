@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from pipeline.host_tuning import tune_host
+from pipeline.runs.host_tuning import tune_host
 
 tune_host()  # before torch loads the libraries that read it
 
@@ -18,18 +18,18 @@ import torch
 
 from pipeline import config as configuration
 from pipeline import distributed, models
-from pipeline.dataset import Dataset, open_dataset
+from pipeline.config.options import Config
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
-from pipeline.failures import following_failures, report
-from pipeline.interruption import Interruption
-from pipeline.numerics import resolve_precision
-from pipeline.optimization import learning_rate, set_learning_rate
-from pipeline.options import Config
-from pipeline.run_folder import RunFolder
-from pipeline.run_log import RunLog
-from pipeline.state import Training, choose_threads
-from pipeline.step_profile import profiled
-from pipeline.streams import VirtualShards
+from pipeline.models.numerics import resolve_precision
+from pipeline.runs.folder import RunFolder
+from pipeline.training.failures import following_failures, report
+from pipeline.training.interruption import Interruption
+from pipeline.training.log import RunLog
+from pipeline.training.optimization import learning_rate, set_learning_rate
+from pipeline.training.step_profile import profiled
+from pipeline.training.training_run import Training, choose_threads
 
 COMPILERS = (os.environ.get("CXX", "g++"), "g++", "clang++")  # where torch.compile looks without a GPU
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config as configuration
-from pipeline.options import Config
+from pipeline.config.options import Config
 from slurm.naming import assignments, digest, flat
 
 PROJECT = Path(__file__).resolve().parent.parent

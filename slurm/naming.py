@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.options import Config
-from pipeline.run_folder import FREE
+from pipeline.config.options import Config
+from pipeline.runs.folder import FREE
 
 
 def digest(config: Config) -> str:

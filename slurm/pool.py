@@ -9,7 +9,7 @@ from typing import Any
 
 import submitit
 
-from pipeline.host_tuning import cores
+from pipeline.runs.host_tuning import cores
 from slurm import runs
 from slurm.cluster import Resources
 from slurm.grid import Cell

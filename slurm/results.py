@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from pipeline.calibration import slices, softmax
-from pipeline.calibration_sums import bin_index
-from pipeline.run_folder import changed_options
+from pipeline.calibration.scores import slices, softmax
+from pipeline.calibration.sums import bin_index
+from pipeline.runs.folder import changed_options
 from slurm import paper, runs
 from slurm.grid import Cell, Grid
 from slurm.paper import Published

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.run_lock import start_of
+from pipeline.runs.lock import start_of
 
 STALE_SECONDS = 60  # of the trainer's lock
 ENDS = {"finished", "failed", "preempted", "crashed", "lost"}

@@ -21,8 +21,8 @@ import yaml
 from submitit.helpers import clean_env
 from submitit.slurm.slurm import _make_sbatch_string
 
-from pipeline.files import write_atomically
-from pipeline.streams import shard_count
+from pipeline.data.streams import shard_count
+from pipeline.runs.files import write_atomically
 from slurm import cluster, snapshot
 from slurm.cluster import Resources
 from slurm.grid import PROJECT, Cell, Grid

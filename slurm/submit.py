@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.host_tuning import cores
+from pipeline.runs.host_tuning import cores
 from slurm import cluster, grid, pool, submission, view
 from slurm.cluster import Resources
 from slurm.grid import Cell, Grid

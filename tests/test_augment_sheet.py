@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline import augment_sheet, config
-from pipeline.data import TrainImages
-from pipeline.dataset import open_dataset
-from pipeline.streams import Order, VirtualShards
+from pipeline.data.batches import TrainImages
+from pipeline.data.dataset import open_dataset
+from pipeline.data.streams import Order, VirtualShards
 
 
 def test_cells_are_the_views_of_training(data: Path) -> None:

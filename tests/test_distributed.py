@@ -6,7 +6,7 @@ import torch
 
 from pipeline import distributed
 from pipeline.distributed import Ranks
-from tests.ranks import alone, on_ranks
+from tests.support.ranks import alone, on_ranks
 
 
 def collectives(ranks: Ranks) -> dict[str, Any]:

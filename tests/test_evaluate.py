@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.calibration import metrics
+from pipeline.calibration.scores import metrics
 from pipeline.evaluate import main
 from pipeline.report.figures import PNG_DPI
 from pipeline.report.scores import SCORES
-from tests.reports import QUICK, predictions, refused, report, write
+from tests.support.reports import QUICK, predictions, refused, report, write
 
 
 def test_report_of_a_file_of_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

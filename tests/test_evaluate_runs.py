@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from pipeline import config, train
-from pipeline.dataset import open_dataset
+from pipeline.data.dataset import open_dataset
+from pipeline.data.streams import VirtualShards
 from pipeline.evaluate import main
 from pipeline.report.guesses import Guesses, guesses
 from pipeline.report.restore import Restored, restore, saved_tensor
 from pipeline.report.subjects import Source, read_subjects
-from pipeline.state import build_order
-from pipeline.streams import VirtualShards
-from tests.ranks import alone
-from tests.reports import refused, report, write
+from pipeline.training.training_run import build_order
+from tests.support.ranks import alone
+from tests.support.reports import refused, report, write
 
 CONFIG = Path(__file__).parents[1] / "configs/digits.yaml"
 

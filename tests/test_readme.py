@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# The example's folder stands beside pipeline/algorithms/: a copy of the tree would compile all kernels anew.
+# The example's folder stands beside pipeline/methods/algorithms/: a copy of the tree would compile all kernels anew.
 RUN = """
 import sys
-import pipeline.algorithms as algorithms
+import pipeline.methods.algorithms as algorithms
 algorithms.__path__.append(sys.argv[1])
 exec(sys.argv[2])
 algorithms.ALGORITHMS |= eval("{" + sys.argv[3] + "}")
@@ -20,8 +20,8 @@ sys.exit(train.main(sys.argv[4:]))
 
 def test_an_own_algorithm_is_a_file_and_a_line(data: Path, tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    code = re.search(r"`pipeline/algorithms/(\w+\.py)`:\n\n```python\n(.*?)```", text, re.DOTALL)
-    lines = re.search(r"`pipeline/algorithms/__init__\.py`:\n\n```python\n(.*?)\n(.*?)\n```", text, re.DOTALL)
+    code = re.search(r"`pipeline/methods/algorithms/(\w+\.py)`:\n\n```python\n(.*?)```", text, re.DOTALL)
+    lines = re.search(r"`pipeline/methods/algorithms/__init__\.py`:\n\n```python\n(.*?)\n(.*?)\n```", text, re.DOTALL)
     assert code and lines
     (tmp_path / code[1]).write_text(code[2])
     sets = [f"data={data}", f"out={tmp_path / 'run'}", "algorithm=entropymatch", "steps=3", "mix=calibratemix"]

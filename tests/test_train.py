@@ -14,10 +14,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipeline import config, train
-from pipeline.dataset import open_dataset
+from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
-from pipeline.run_folder import RunFolder
-from tests.ranks import alone, on_ranks
+from pipeline.runs.folder import RunFolder
+from tests.support.ranks import alone, on_ranks
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("steps=12", "log_every=1", "eval_every=6", "checkpoint_every=4", "threads=1", "batch.labelled=8")

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from pipeline.config.options import ModelConfig
 from pipeline.models.resnet import ResNet50
 from pipeline.models.wide_resnet import WideResNet
-from pipeline.options import ModelConfig
 
 RESNET = "resnet-50"
 KNOWN = f"known: wrn-D-K with D = 6n + 4, like wrn-10-1, wrn-16-1, wrn-28-2, wrn-28-8; wrn-37-2; {RESNET}"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.calibration import scores, slices, sums
-from pipeline.calibration_sums import Ints, calibration_error, equal_width_sums
+from pipeline.calibration.scores import scores, slices, sums
+from pipeline.calibration.sums import Ints, calibration_error, equal_width_sums
 from pipeline.report import ood, posthoc
 from pipeline.report.resampling import Draws, Predictions, bootstrap, floor, interval
 from pipeline.report.scores import SCORES

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import distributed
-from pipeline.calibration import softmax
+from pipeline.calibration.scores import softmax
 from pipeline.distributed import Ranks
-from pipeline.files import write_atomically
 from pipeline.report import results as report_tables
 from pipeline.report.assessment import (
     Assessment,
@@ -27,8 +26,9 @@ from pipeline.report.assessment import (
 from pipeline.report.figures import Shown, figures_of_all, figures_of_run, numbered
 from pipeline.report.guesses import guesses
 from pipeline.report.page import Section, copyable, figures, page, words
-from pipeline.report.predictions import read_predictions
 from pipeline.report.subjects import Source, Subject, checked, foreign_logits, read_subjects
+from pipeline.runs.files import write_atomically
+from pipeline.runs.read import read_predictions
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from matplotlib.figure import Figure
 
-from pipeline.calibration import sums
-from pipeline.calibration_sums import Floats
+from pipeline.calibration.scores import sums
+from pipeline.calibration.sums import Floats
 from pipeline.report.guesses import Guesses, pixels
 from pipeline.report.plots import reliability_figure
 from pipeline.report.plots_density import margin_figure, winning_score_figure

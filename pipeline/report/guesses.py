@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.calibration import softmax
-from pipeline.calibration_sums import Floats, Ints
-from pipeline.margins import all_margins
+from pipeline.calibration.scores import softmax
+from pipeline.calibration.sums import Floats, Ints
+from pipeline.data.streams import VirtualShards
+from pipeline.methods.margins import all_margins
 from pipeline.report.restore import Restored, saved_tensor
-from pipeline.streams import VirtualShards
 
 
 @dataclass(frozen=True)

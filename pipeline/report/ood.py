@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pipeline.calibration import softmax
-from pipeline.calibration_sums import Floats
+from pipeline.calibration.scores import softmax
+from pipeline.calibration.sums import Floats
 
 
 def max_softmax(logits: Floats) -> Floats:

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from pipeline.calibration import ReliabilityBins, metrics, reliability_bins
+from pipeline.calibration.scores import ReliabilityBins, metrics, reliability_bins
 from pipeline.report.plot_style import DPI, GREEN, INK, VERMILION, plain, shortened
 
 _OVER, _UNDER = VERMILION, GREEN
@@ -31,7 +31,7 @@ def reliability_figure(runs: Sequence[tuple[str, ArrayLike, ArrayLike]], bins: i
     `runs` holds (name, logits real [N, C], labels int [N]). Each panel shows the accuracy in the `bins` equal
     bins of `ece` with its 95% Wilson interval, the gap to the mean confidence, the diagonal of perfect calibration
     and, below, the share of samples by confidence. Returns a Figure that needs no display: `figure.savefig(path)`.
-    ValueError for no runs, or as in `pipeline.calibration.metrics`.
+    ValueError for no runs, or as in `pipeline.calibration.scores.metrics`.
     """
     if not runs:
         raise ValueError("a reliability figure needs at least one run")

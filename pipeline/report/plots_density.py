@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.calibration_sums import Floats
+from pipeline.calibration.sums import Floats
 from pipeline.report.guesses import Guesses
 from pipeline.report.plot_style import BLUE, GREEN, INK, LINES, ORANGE, PURPLE, VERMILION, new_figure, plain, shortened
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.calibration_sums import Floats, Ints
+from pipeline.calibration.sums import Floats, Ints
 from pipeline.report.plot_style import new_figure, shortened
 
 Pixels = NDArray[np.uint8]

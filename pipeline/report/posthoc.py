@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
-from pipeline.calibration import check_predictions, negative_log_likelihood, predicted, softmax, top_label
-from pipeline.calibration_sums import Floats, Ints, calibration_error, equal_width_sums
+from pipeline.calibration.scores import check_predictions, negative_log_likelihood, predicted, softmax, top_label
+from pipeline.calibration.sums import Floats, Ints, calibration_error, equal_width_sums
 
 LEAST_PROBABILITY = 1e-12  # of an isotonic map, which knows exact zeros
 GRID = np.arange(1, 101) / 10

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from pipeline.calibration import brier_score, check_predictions, parts, top_label, top_label_scores
-from pipeline.calibration_sums import Floats, Ints, bin_index, classwise_sums
-from pipeline.confidence_curve import Ties, curve_of, equal_width_bins, ties
+from pipeline.calibration.confidence_curve import Ties, curve_of, equal_width_bins, ties
+from pipeline.calibration.scores import brier_score, check_predictions, parts, top_label, top_label_scores
+from pipeline.calibration.sums import Floats, Ints, bin_index, classwise_sums
 
 DRAWN_AT_ONCE = 2_000_000  # samples of all draws in memory at a time: 16 MB of float64 an array
 CLASSWISE_BINS = 15

@@ -15,15 +15,17 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.nn.functional import interpolate
 
-from pipeline import augment, checkpoint, config, models
-from pipeline.beton_reader import BetonReader, Ints, Pixels, cut
-from pipeline.config import Config
-from pipeline.dataset import Dataset, open_beton, open_dataset
+from pipeline import config, models
+from pipeline.augment import kernels
+from pipeline.config.options import Config
+from pipeline.data.beton_reader import BetonReader, Ints, Pixels, cut
+from pipeline.data.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
-from pipeline.inference import Images, predict
-from pipeline.numerics import Numerics
-from pipeline.optimization import MovingAverage
-from pipeline.state import choose_threads
+from pipeline.models.numerics import Numerics
+from pipeline.training import checkpoint
+from pipeline.training.inference import Images, predict
+from pipeline.training.optimization import MovingAverage
+from pipeline.training.training_run import choose_threads
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Crops:
 
     def _crop(self, decoded: Pixels, _: Ints) -> Tensor:
         out = torch.empty(len(decoded), self.own_size, self.own_size, 3, dtype=torch.uint8)
-        augment.center_crop(decoded, out.numpy())
+        kernels.center_crop(decoded, out.numpy())
         images = out.permute(0, 3, 1, 2)
         if self.own_size == self.size:
             return images

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.calibration import check_predictions
-from pipeline.calibration_sums import Ints
-from pipeline.dataset import open_beton
+from pipeline.calibration.scores import check_predictions
+from pipeline.calibration.sums import Ints
+from pipeline.data.dataset import open_beton
 from pipeline.distributed import Ranks
-from pipeline.report.predictions import (
+from pipeline.report.restore import Noise, Restored, restore
+from pipeline.runs.read import (
     RUN_REMEDY,
     ece_bins,
     read_arrays,
@@ -23,7 +24,6 @@ from pipeline.report.predictions import (
     run_names,
     short_folders,
 )
-from pipeline.report.restore import Noise, Restored, restore
 
 MOST_NOISE = 2000
 VALID_REMEDY = "write finite logits [N, C] and labels [N] from 0 to C - 1"

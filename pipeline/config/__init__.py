@@ -1,0 +1,5 @@
+"""Options of a training run: declared in options.py, preset in presets.py, read and checked in reading.py."""
+
+from pipeline.config.reading import OPTIONS, build, describe, load, options, read_yaml
+
+__all__ = ["OPTIONS", "build", "describe", "load", "options", "read_yaml"]

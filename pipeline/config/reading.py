@@ -1,0 +1,199 @@
+"""The options of a training run, resolved in one place: strict and typed. options.py declares them.
+
+Precedence: defaults < recipe < budget < YAML < --set (which recipe and budget apply is settled first).
+An unknown key, a wrong type or an impossible combination is a ``ValueError`` of one line that names the
+option and the nearest valid name.
+"""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config.options import Config
+from pipeline.config.presets import BUDGETS, RECIPES
+
+PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
+
+
+def options(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
+    """Every option as ("batch.labelled", its field), in order."""
+    for item in dataclasses.fields(schema):
+        if dataclasses.is_dataclass(item.type):
+            yield from options(typing.cast(type, item.type), f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, item
+
+
+OPTIONS = dict(options())
+
+
+def describe() -> str:
+    """One line for each option: name, default, meaning, known values."""
+    lines = []
+    for name, item in OPTIONS.items():
+        known = f" ({' | '.join(item.metadata['choices'])})" if item.metadata["choices"] else ""
+        lines.append(f"  {name:<28} {item.default!s:<10} {item.metadata['help']}{known}")
+    return "\n".join(lines)
+
+
+def load(path: str | Path | None, sets: Sequence[str] = ()) -> Config:
+    """The config of a YAML file (may be None) and ``a.b=c`` assignments. Raises ValueError."""
+    given = _flatten(_options(Path(path))) if path else {}
+    given |= dict(_parse_set(text) for text in sets)
+    preset: dict[str, Any] = {}
+    for name, known in (("recipe", RECIPES), ("budget", BUDGETS)):
+        chosen = _coerce(name, given.get(name, OPTIONS[name].default))
+        preset |= known[chosen] if chosen else {}
+    return build(preset | given)
+
+
+def build(values: Mapping[str, Any]) -> Config:
+    """A checked config from flat names; what is not named has its default. Raises ValueError."""
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        section, _, leaf = name.rpartition(".")
+        if name not in OPTIONS:
+            raise ValueError(_unknown(name))
+        (nested.setdefault(section, {}) if section else nested)[leaf] = _coerce(name, value)
+    for item in dataclasses.fields(Config):
+        if dataclasses.is_dataclass(item.type) and item.name in nested:
+            nested[item.name] = typing.cast(type, item.type)(**nested[item.name])
+    config = Config(**nested)
+    if not config.out:
+        folder = f"runs/{config.dataset}/{config.algorithm}-{config.mix}/{config.labels}/{config.seed}"
+        config = dataclasses.replace(config, out=folder)
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    if not config.dataset:
+        raise ValueError("dataset is not set: name a data folder made by dataprep/make_beton.py")
+    if config.label_smoothing >= 1:
+        raise ValueError(f"label_smoothing: must be below 1, got {config.label_smoothing}; the paper uses 0.1")
+    if config.mix != "none":
+        _check_mix(config)
+    _check_mixing(config)
+
+
+def _check_mix(config: Config) -> None:
+    if config.warmup >= config.steps:
+        raise ValueError(
+            f"warmup_steps ({config.warmup}) >= steps ({config.steps}): mix={config.mix} would never mix; "
+            "lower warmup_steps or set mix=none"
+        )
+    if config.batch.labelled < 2:
+        raise ValueError(f"batch.labelled=1 leaves no easy and hard half for mix={config.mix}: use 2 or more")
+    if config.unlabelled_batch:
+        return
+    if config.mix == "all" or config.mixing.pool == "unlabelled":
+        wanted = "mix=all" if config.mix == "all" else "mixing.pool=unlabelled"
+        raise ValueError(
+            f"{wanted} needs unlabelled images, which algorithm={config.algorithm} does not read; "
+            "choose mix=calibratemix or mix=random with mixing.pool=both"
+        )
+
+
+def _check_mixing(config: Config) -> None:
+    mixing = config.mixing
+    if mixing.double_base and (config.forward, mixing.second_pass) != ("joint", "joint"):
+        raise ValueError("mixing.double_base=true needs forward=joint and mixing.second_pass=joint (recipe=release)")
+    if not mixing.update_bn and config.forward != "joint":
+        raise ValueError("mixing.update_bn=false needs forward=joint: with forward=split there is no second pass")
+    if config.mix == "all" and mixing.split == "median":
+        raise ValueError("mixing.split=median is for mix=calibratemix; mix=all needs halves by rank")
+    if mixing.lambda_from == "fixed" and mixing.alpha > 1:
+        raise ValueError(f"mixing.alpha={mixing.alpha}: a fixed lambda lies between 0 and 1")
+    known = [f"{a}+{b}" for a in PARTS for b in PARTS if a != b]
+    if wrong := [pair for pair in mixing.all_pairs.split() if pair not in known] or not mixing.all_pairs.split():
+        raise ValueError(f"mixing.all_pairs: unknown {wrong}; write pairs of {', '.join(PARTS)} like 'LE+LH LE+UH'")
+
+
+def read_yaml(path: Path, option: str) -> Any:
+    """What a YAML file holds. ValueError where it cannot be read; ``option`` named it."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); check {option}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+
+
+def _options(path: Path) -> dict[str, Any]:
+    content = read_yaml(path, "--config")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no options (expected 'name: value' lines)")
+    return content
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = f"{prefix}{key}"
+        is_section = any(known.startswith(f"{name}.") for known in OPTIONS)
+        if isinstance(value, Mapping) and (is_section or name not in OPTIONS):
+            flat |= _flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def _parse_set(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: expected name=value")
+    return name.strip(), yaml.safe_load(value)
+
+
+def _unknown(name: str) -> str:
+    leaves = {known.rpartition(".")[2]: known for known in reversed(OPTIONS)}  # of equal leaves the first is meant
+    near = difflib.get_close_matches(name, OPTIONS, 1) or [
+        leaves[leaf] for leaf in difflib.get_close_matches(name.rpartition(".")[2], leaves, 1)
+    ]
+    hint = f"did you mean {near[0]}?" if near else "--help lists all options"
+    return f"{name}: unknown option; {hint}"
+
+
+def _coerce(name: str, value: Any) -> Any:
+    """``value`` in the option's type, or a ValueError that names both."""
+    kind, meta = OPTIONS[name].type, OPTIONS[name].metadata
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and types.NoneType in kinds:
+        return None
+    wanted = next(k for k in kinds if k is not types.NoneType)
+    converted = _convert(wanted, value)
+    if converted is None:
+        raise ValueError(f"{name}: expected {wanted.__name__}, got {value!r}")
+    if meta["choices"] and converted not in meta["choices"]:
+        near = difflib.get_close_matches(str(value), meta["choices"], 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"{name}: unknown value {value!r}; {hint}known: {', '.join(meta['choices'])}")
+    if meta["least"] is not None and converted < meta["least"]:
+        raise ValueError(f"{name}: must be at least {meta['least']:g}, got {value!r}")
+    return converted
+
+
+def _convert(kind: type, value: Any) -> Any:
+    """None where ``value`` is not of ``kind``. YAML reads 5e-4 as text, so numbers may come as text."""
+    if kind is bool:
+        return value if isinstance(value, bool) else None
+    if kind is str:
+        return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    if kind is int:
+        return int(number) if number.is_integer() else None
+    return number

@@ -1,0 +1,150 @@
+"""A data folder made by dataprep/make_beton.py, checked before anything starts.
+
+Everything a user can get wrong about data is one ``ValueError`` here: no process group and no file exists yet.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ffcv.reader import Reader
+from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType
+from numpy.typing import NDArray
+
+from pipeline.config.options import Config
+
+FIELDS = {"image": 2, "label": 1, "index": 1}  # name: FFCV's number of an RGB image, of an integer
+NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "webvision")  # others are folders
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What training needs to know of DATA/NAME."""
+
+    folder: Path
+    classes: list[str]
+    image_size: int
+    stored_size: int
+    crop_padding: int
+    flip: bool
+    mean: tuple[float, ...]  # of the training images, in [0, 1]
+    std: tuple[float, ...]
+    split: NDArray[np.int64]  # labelled positions in train.beton, sorted
+    num_train: int
+    train_labels: NDArray[np.int64]  # of the split alone, all that a step may know
+    hidden_labels: NDArray[np.int64]  # of every training image, -1 = none: for the log alone
+
+    @property
+    def train_beton(self) -> Path:
+        return self.folder / "train.beton"
+
+    @property
+    def test_beton(self) -> Path:
+        return self.folder / "test.beton"
+
+
+def open_dataset(config: Config) -> Dataset:
+    """DATA/NAME with the split of ``config.labels`` and ``config.seed``. Raises ValueError."""
+    folder = Path(config.data) / config.dataset
+    manifest = _read_manifest(folder, config)
+    train, test = open_beton(folder / "train.beton"), open_beton(folder / "test.beton")
+    for name, reader in (("train.beton", train), ("test.beton", test)):
+        if differs := _difference(reader, manifest):
+            remedy = f"make the folder again with {_remedy(config)}"
+            raise ValueError(f"{folder / name}: {differs} its manifest.json; {remedy}")
+    split = _read_split(folder, manifest, config, train)
+    return Dataset(
+        folder=folder,
+        classes=manifest["classes"],
+        image_size=manifest["image_size"],
+        stored_size=manifest["stored_size"],
+        crop_padding=manifest["crop_padding"],
+        flip=manifest["flip"] if config.augment.flip is None else config.augment.flip,
+        mean=tuple(manifest["mean"]),
+        std=tuple(max(s, 1e-6) for s in manifest["std"]),
+        split=split,
+        num_train=int(train.num_samples),
+        train_labels=train.metadata["f1"][split].astype(np.int64),
+        hidden_labels=train.metadata["f1"].astype(np.int64),
+    )
+
+
+def open_beton(path: Path) -> Reader:
+    """FFCV's reader of ``path``, after the checks that it does not make. Raises ValueError."""
+    try:
+        size, header = path.stat().st_size, np.fromfile(path, dtype=HeaderType, count=1)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); make it with dataprep/make_beton.py") from None
+    if len(header) == 0 or header[0]["version"] != CURRENT_VERSION:
+        raise ValueError(f"{path}: not a beton of FFCV version {CURRENT_VERSION}; make it again")
+    fields = np.fromfile(path, dtype=FieldDescType, count=int(header[0]["num_fields"]), offset=HeaderType.itemsize)
+    found = {bytes(f["name"]).rstrip(b"\0").decode("ascii", "replace"): int(f["type_id"]) for f in fields}
+    if list(found.items()) != list(FIELDS.items()):
+        raise ValueError(
+            f"{path}: other fields, or types ({', '.join(found)}), than dataprep/make_beton.py writes; use that"
+        )
+    table = int(header[0]["alloc_table_ptr"])
+    if size - table != int(header[0]["num_samples"]) * ALLOC_TABLE_TYPE.itemsize:
+        raise ValueError(f"{path}: truncated or damaged ({size:,} bytes); make it again")
+    return Reader(str(path))
+
+
+def _difference(reader: Reader, manifest: dict[str, Any]) -> str:
+    """How a beton contradicts the manifest beside it; empty where it does not."""
+    images, labels = reader.metadata["f0"], reader.metadata["f1"]
+    side, num_classes = manifest["stored_size"], len(manifest["classes"])
+    if len(labels) == 0 or labels.max() >= num_classes:
+        return f"labels do not fit the {num_classes} classes of"
+    if (images["width"] != side).any() or (images["height"] != side).any():
+        return f"images are not squares of {side} px as in"
+    return ""
+
+
+def _remedy(config: Config) -> str:
+    """The command that makes the folder: of a known set, or of the user's own images."""
+    known = config.dataset in NAMED_SETS
+    source = config.dataset if known else f"folder --name {config.dataset} --source PATH"
+    return f"python dataprep/make_beton.py {source} --out {config.data}"
+
+
+def _read_manifest(folder: Path, config: Config) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+    except OSError:
+        raise ValueError(f"{path}: no such data set; make it with {_remedy(config)}, or set data=") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: damaged ({error}); make the folder again with {_remedy(config)}") from None
+    wanted = {"classes", "image_size", "stored_size", "crop_padding", "flip", "mean", "std", "splits", "counts"}
+    if missing := wanted - set(manifest):
+        raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}; make the folder again with {_remedy(config)}")
+    return manifest
+
+
+def _read_split(folder: Path, manifest: dict[str, Any], config: Config, train: Reader) -> NDArray[np.int64]:
+    name = f"{config.labels}-seed{config.seed}"
+    path = folder / "splits" / f"{name}.npy"
+    if name not in manifest["splits"] or not path.exists():
+        raise ValueError(_no_split(folder, manifest, config, name))
+    split = np.load(path)
+    labels = train.metadata["f1"]
+    if split.size == 0 or split.max() >= len(labels) or (labels[split] < 0).any():
+        raise ValueError(f"{path}: does not belong to this train.beton; make the folder again with {_remedy(config)}")
+    return split.astype(np.int64)
+
+
+def _no_split(folder: Path, manifest: dict[str, Any], config: Config, name: str) -> str:
+    known = ", ".join(sorted(manifest["splits"])) or "none"
+    fewest = min(manifest["counts"].get("train_per_class", [0]))
+    if config.labels.isdigit() and int(config.labels) > fewest:
+        return (
+            f"labels={config.labels}: {folder / 'train.beton'} has a class of only {fewest} labelled images; "
+            f"choose labels={fewest} or fewer (splits here: {known})"
+        )
+    how = f"--labels-per-class {config.labels} " if config.labels.isdigit() else ""
+    return (
+        f"{folder}: no split {name} (has: {known}); add it with "
+        f"{_remedy(config)} {how}--seeds {config.seed}, or choose another labels= or seed="
+    )

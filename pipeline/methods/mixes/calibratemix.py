@@ -1,0 +1,55 @@
+"""CalibrateMix: easy labelled images with hard, dissimilar pseudo-labelled ones, and hard labelled with easy.
+
+Rahman et al. 2026, "On the Calibration of Image Semi-Supervised Learning Models", Algorithm 1, Eqs. 2-9. Without
+unlabelled images (algorithm supervised) the opposite half of the labelled batch takes their place.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from pipeline.methods.mixes.difficulty import Difficulty
+from pipeline.methods.mixes.draws import labelled_draws
+from pipeline.methods.pairing import Pairs, hard_mask, opposite_partners
+from pipeline.methods.protocols import Problem, PseudoLabels, State
+
+if TYPE_CHECKING:
+    from pipeline.methods.mixing import Pool
+    from pipeline.training.step import Inputs, Observed
+
+
+class CalibrateMix:
+    """Pairs every labelled image of the pool with ``mixing.per_labelled`` partners."""
+
+    observes = True
+
+    def __init__(self, problem: Problem) -> None:
+        self.config, self.options = problem.config, problem.config.mixing
+        self.difficulty = Difficulty(problem)
+
+    @torch.no_grad()
+    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+        """One visit of AUM and APM for each image of the batch."""
+        self.difficulty.track(inputs, seen)
+
+    @torch.no_grad()
+    def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs:
+        """M = L x per_labelled pairs in the order of the labelled batch; ``first`` is the labelled image."""
+        aum, apm = self.difficulty.read(inputs, pseudo, pool)
+        labelled, unlabelled = pool.vectors(seen)
+        hard = hard_mask(aum, self.options.split)
+        supervised = pool.num_unlabelled == 0
+        others = labelled if supervised else unlabelled
+        others_hard = hard if supervised else hard_mask(apm, self.options.split)
+        partners, lams = [], []
+        for repeat in range(self.options.per_labelled):
+            partner, easy, tough = pool.tensor(labelled_draws(self.options, self.config.seed, pool, repeat))
+            partners.append(opposite_partners(labelled, others, hard, others_hard, self.options, partner))
+            lams.append(torch.where(hard, tough, easy))
+        first = torch.arange(pool.num_labelled, device=aum.device).repeat(len(partners))
+        offset = 0 if supervised else pool.num_labelled
+        return Pairs(first, torch.cat(partners) + offset, torch.cat(lams))
+
+    def state(self) -> State:
+        """AUM is the same on every rank, APM is sharded."""
+        return self.difficulty.state()

@@ -1,0 +1,49 @@
+"""RandomMixup, the paper's baseline (Table 2): pairs of any two images of the batch, labelled or pseudo-labelled.
+
+Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", with lambda ~ Beta(alpha, alpha).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from pipeline.methods.mixes.draws import listed_draws
+from pipeline.methods.pairing import Pairs
+from pipeline.methods.protocols import Problem, PseudoLabels, State
+
+if TYPE_CHECKING:
+    from pipeline.methods.mixing import Pool
+    from pipeline.training.step import Inputs, Observed
+
+
+class RandomMixup:
+    """As many mixed images as CalibrateMix makes: ``mixing.per_labelled`` for each labelled image. Keeps no state."""
+
+    observes = False
+
+    def __init__(self, problem: Problem) -> None:
+        self.config, self.options = problem.config, problem.config.mixing
+
+    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+        """Nothing to remember."""
+
+    def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs:
+        """Two different members of ``mixing.pool`` for each pair, uniformly."""
+        total = pool.num_labelled + pool.num_unlabelled
+        start, stop = {
+            "both": (0, total),
+            "labelled": (0, pool.num_labelled),
+            "unlabelled": (pool.num_labelled, total),
+        }[self.options.pool]
+        kinds = np.zeros(pool.num_labelled * self.options.per_labelled, np.int64)
+        one, other, lam = listed_draws(self.options, self.config.seed, pool, kinds)
+        size = stop - start
+        first = (one * size).astype(np.int64)
+        second = (first + 1 + (other * (size - 1)).astype(np.int64)) % size  # never the first
+        members = torch.from_numpy(np.stack([first, second]) + start).to(pool.device, non_blocking=True)
+        return Pairs(members[0], members[1], pool.tensor(lam))
+
+    def state(self) -> State:
+        """Nothing to save."""
+        return {"replicated": {}, "sharded": {}}

@@ -1,0 +1,63 @@
+"""Number formats: what the network computes in, and how uint8 images become its input."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from pipeline.data.dataset import Dataset
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Numerics:
+    """``precision`` as the option; ``normalisation``: the data set's own mean and std, or ImageNet's."""
+
+    def __init__(self, precision: str, dataset: Dataset, device: torch.device, normalisation: str = "dataset") -> None:
+        self.precision = resolve_precision(precision, device)
+        self.device = device
+        self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        mean, std = IMAGENET if normalisation == "imagenet" else (dataset.mean, dataset.std)
+        shape = (1, 3, 1, 1)
+        self.mean = torch.tensor(mean, dtype=self.dtype, device=device).reshape(shape) * 255
+        self.scale = 1 / (torch.tensor(std, dtype=self.dtype, device=device).reshape(shape) * 255)
+        self.planes: dict[torch.Size, tuple[Tensor, Tensor]] = {}
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        # Shapes are fixed, so cudnn may search. TF32 keeps 10 bits of a factor: only where it is asked for.
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, S, S] -> zero mean, unit variance per channel; keeps channels_last."""
+        mean, scale = self._planes(images.shape[2:])
+        return images.to(self.dtype).sub_(mean).mul_(scale)
+
+    def _planes(self, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Mean and scale for every pixel: three innermost channels broadcast 24 times slower on a CPU."""
+        if size not in self.planes:
+            whole = (x.expand(1, 3, *size) for x in (self.mean, self.scale))
+            mean, scale = (x.contiguous(memory_format=torch.channels_last) for x in whole)
+            self.planes[size] = mean, scale
+        return self.planes[size]
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A fresh context for each pass: autocast caches its cast weights, with or without gradient."""
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        return torch.autocast(self.device.type, half) if half else nullcontext()
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """``auto`` is bf16 where the hardware computes in it, else fp16 on CUDA and fp32 on CPU. Raises ValueError."""
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError("precision=tf32: only GPUs have it; choose fp32, or auto")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if cpu_has_bf16() else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """True where the processor multiplies bfloat16 (AVX512-BF16 or AMX), as torch itself detects it."""
+    probes = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
+    return any(probe is not None and probe() for probe in probes)

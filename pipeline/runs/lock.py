@@ -1,0 +1,106 @@
+"""Who writes a run folder: one process, named in lock.json with its host, pid and heartbeat."""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.runs.files import warn, write_atomically
+
+STALE_SECONDS = 60  # a lock of another host that has not beaten for so long is dead
+PATIENCE_SECONDS = 10  # for a process of this host, whose death is seen at once
+
+
+class RunLock:
+    """The right to write ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "lock.json"
+        self._held = False
+        self._released = threading.Event()
+
+    def claim(self) -> None:
+        """Takes the folder, until ``release`` or the end of this process.
+
+        Waits a while for another process that writes it, then takes over its lock if it is dead; ValueError if not.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        while (owner := self._take()) is not None:
+            elsewhere = owner["host"] != socket.gethostname()
+            if time.monotonic() - began > (STALE_SECONDS if elsewhere else PATIENCE_SECONDS):
+                raise ValueError(
+                    f"{self.folder}: process {owner['pid']} on {owner['host']} is writing this run; wait for it, "
+                    f"or choose another out="
+                )
+            time.sleep(0.1)
+        self._held = True
+        threading.Thread(target=self._keep_beating, daemon=True).start()
+
+    def release(self) -> None:
+        """Gives the folder free, if it is held."""
+        if self._held and not self._released.is_set():
+            self._released.set()
+            self._file.unlink(missing_ok=True)
+
+    def _take(self) -> dict[str, Any] | None:
+        """Locks the folder, or returns who holds it. Of two that find a dead lock, one gets it."""
+        with _alone_in(self.folder):
+            if (owner := self._live_owner()) is None:
+                self._beat()
+            return owner
+
+    def _beat(self) -> None:
+        write_atomically(self._file, json.dumps({**_this_process(), "time": time.time()}))
+
+    def _keep_beating(self) -> None:
+        """Says every while that this process is alive: another host cannot see its pid."""
+        while not self._released.wait(STALE_SECONDS / 4):
+            try:
+                self._beat()
+            except OSError as error:
+                warn(f"{self._file}: not written ({error.strerror})")
+
+    def _live_owner(self) -> dict[str, Any] | None:
+        try:
+            owner = json.loads(self._file.read_text())
+        except (OSError, json.JSONDecodeError):
+            return None
+        me = _this_process()
+        if owner["host"] == me["host"]:
+            started = start_of(owner["pid"])
+            alive = started is not None and owner.get("started", started) == started
+            return owner if alive and owner["pid"] != me["pid"] else None
+        return owner if time.time() - owner["time"] < STALE_SECONDS else None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """At most one process of those that share the file system, where it knows locks."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _this_process() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": start_of(os.getpid())}
+
+
+def start_of(pid: int) -> int | None:
+    """When process ``pid`` of this host started, in clock ticks since boot; None if it is dead. Pids are used again."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else int(fields[18])  # proc(5): starttime is field 22, the state field 3

@@ -1,0 +1,72 @@
+"""SGD with the 7/16 cosine, and the moving average that is evaluated (FACTS: USB, TorchSSL, the release)."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config.options import EmaConfig, OptimizerConfig
+
+
+def learning_rate(peak: float, step: int, steps: int) -> float:
+    """peak x cos(7/16 pi t/T): a function of the step, so nothing to save; ends at .195 of the peak."""
+    return peak * math.cos(7 / 16 * math.pi * step / steps)
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
+    """Nesterov SGD; weight decay only on parameters of two or more dimensions.
+
+    The momentum buffers are made here, of zeros (the first update of a zero buffer is the gradient itself, as
+    torch's own first step), so that a checkpoint can be loaded into them at any time.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    nesterov = config.momentum > 0
+    optimizer = torch.optim.SGD(groups, config.lr, config.momentum, nesterov=nesterov, fused=True)
+    for parameter in trained:
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class MovingAverage(nn.Module):
+    """``module``: a copy of the network that follows its weights, the one that is evaluated.
+
+    torch's AveragedModel counts updates and asks for the count at every step, which a device would have to answer.
+    ``held`` [] on the device: 1 where it must not move, else 0.
+    """
+
+    def __init__(self, model: nn.Module, config: EmaConfig, held: Tensor | None = None) -> None:
+        """``config.buffers``: BN statistics are copied from the network, or averaged like weights."""
+        super().__init__()
+        self.module = copy.deepcopy(model).requires_grad_(False)
+        self.rate, self.held = 1 - config.decay, torch.zeros(()) if held is None else held
+        average = config.buffers == "average"
+        self._averaged, self._copied = _chosen(self.module, average)
+        self._current, self._source = _chosen(model, average)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """One step towards the network: a few kernels over all tensors, no host synchronisation."""
+        change = torch._foreach_sub(self._current, self._averaged)
+        torch._foreach_mul_(change, self.rate * (1 - self.held.to(change[0].dtype)))
+        torch._foreach_add_(self._averaged, change)
+        if self._copied:
+            torch._foreach_copy_(self._copied, self._source)
+
+
+def _chosen(model: nn.Module, average: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """Tensors that are averaged, tensors that are copied; ``average``: BN's running statistics are averaged too."""
+    averaged: list[Tensor] = [p.detach() for p in model.parameters()]
+    statistics = [b for b in model.buffers() if average and b.is_floating_point()]
+    copied = [b for b in model.buffers() if not (average and b.is_floating_point())]
+    return averaged + statistics, copied

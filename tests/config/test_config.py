@@ -1,0 +1,129 @@
+"""Options: precedence, strictness, one clear line for each mistake."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import config
+from pipeline.config.presets import BUDGETS, PAPER_STEPS, RECIPES
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(text: str, *sets: str, tmp_path: Path) -> config.Config:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return config.load(path, sets)
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """defaults < recipe < budget < YAML < --set."""
+    assert config.load(None, ["dataset=x"]).steps == PAPER_STEPS
+    assert load("dataset: x\nbudget: smoke", tmp_path=tmp_path).steps == 300
+    assert load("dataset: x\nbudget: smoke\nsteps: 7", tmp_path=tmp_path).steps == 7
+    assert load("dataset: x\nbudget: smoke\nsteps: 7", "steps=8", tmp_path=tmp_path).steps == 8
+    assert load("dataset: x\nbudget: smoke", "budget=hour", tmp_path=tmp_path).steps == 4000
+
+
+def test_sections_merge(tmp_path: Path) -> None:
+    made = load("dataset: x\nbatch: {labelled: 16}\nema.decay: 5e-1", "batch.ratio=3", tmp_path=tmp_path)
+    assert (made.batch.labelled, made.batch.ratio, made.unlabelled_batch, made.ema.decay) == (16, 3, 48, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stpes=3", "stpes: unknown option; did you mean steps?"),
+        ("model.nam=x", "did you mean model.name?"),
+        ("momntum=1", "did you mean optimizer.momentum?"),
+        ("algorithm=fixmach", "did you mean fixmatch?"),
+        ("recipe=papr", "did you mean paper?"),
+        ("budget=week", "known: smoke, hour, day, paper"),
+        ("steps=many", "steps: expected int, got 'many'"),
+        ("steps=1.5", "steps: expected int"),
+        ("steps=true", "steps: expected int"),
+        ("steps=0", "steps: must be at least 1"),
+        ("unlabelled.include_labelled=1", "expected bool"),
+        ("optimizer.lr=.inf", "expected float"),
+        ("batch=3", "batch: unknown option"),
+        ("steps", "expected name=value"),
+        ("out.x=1", "out.x: unknown option"),
+    ],
+)
+def test_mistakes_are_named(setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]*$") as error:
+        config.load(None, ["dataset=x", setting])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["seed=1"], "dataset is not set"),
+        (["mix=calibratemix", "steps=100", "warmup_steps=100"], "would never mix"),
+        (["mix=calibratemix", "batch.labelled=1"], "easy and hard half"),
+        (["algorithm=supervised", "mix=all"], "mix=all needs unlabelled images"),
+        (["algorithm=supervised", "mix=random", "mixing.pool=unlabelled"], "mixing.pool=unlabelled needs unlabelled"),
+        (["mixing.double_base=true"], "needs forward=joint"),
+        (["mixing.update_bn=false"], "needs forward=joint"),
+        (["mix=all", "mixing.split=median"], "halves by rank"),
+        (["mixing.lambda_from=fixed", "mixing.alpha=2"], "between 0 and 1"),
+        (["mixing.all_pairs=LE+XX"], r"unknown \['LE\+XX'\]"),
+        (["mixing.all_pairs=''"], "write pairs of LE"),
+        (["label_smoothing=1"], "must be below 1"),
+    ],
+)
+def test_impossible_combinations(sets: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config.load(None, sets if sets == ["seed=1"] else ["dataset=x", *sets])
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "holds no options"), ("a: [", "not YAML")])
+def test_broken_files(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(text, tmp_path=tmp_path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        config.load(tmp_path / "missing.yaml")
+
+
+def test_warmup_is_a_share_of_the_steps() -> None:
+    assert config.load(None, ["dataset=x"]).warmup == 102400
+    assert config.load(None, ["dataset=x", "steps=1000"]).warmup == 98
+    assert config.load(None, ["dataset=x", "steps=1000", "warmup_steps=3"]).warmup == 3
+
+
+CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.yaml")) if "\nblocks:" not in path.read_text()]  # no grid
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_config_loads(path: Path) -> None:
+    assert config.load(path).dataset
+
+
+def test_presets_name_options_only() -> None:
+    for preset in [*RECIPES.values(), *BUDGETS.values()]:
+        config.build({"dataset": "x", **preset})
+
+
+def test_recipes_are_sets_of_options() -> None:
+    """FACTS section 5: where the authors' code and the paper's equations differ."""
+    paper, release = (config.load(None, ["dataset=x", f"recipe={name}"]) for name in ("paper", "release"))
+    assert (paper.warmup, release.warmup) == (102400, 150000)
+    assert (paper.forward, release.forward) == ("split", "joint")
+    assert (paper.mixing.similarity, release.mixing.similarity) == ("feature", "pixel")
+    assert (paper.mixing.k_count, release.mixing.k_count) == (None, 15)
+    assert (paper.mixing.loss, release.mixing.loss, release.mixing.weight) == ("ce", "bce", 2)
+    assert (paper.mixing.double_base, release.mixing.double_base) == (False, True)
+    assert (paper.mixing.apm_in_warmup, release.mixing.apm_in_warmup) == (True, False)
+
+
+def test_supervised_training_reads_no_unlabelled_images() -> None:
+    assert config.load(None, ["dataset=x", "algorithm=supervised"]).unlabelled_batch == 0
+    assert config.load(None, ["dataset=x"]).unlabelled_batch == 448
+
+
+def test_saved_config_loads_as_itself(tmp_path: Path) -> None:
+    made = config.load(None, ["dataset=x", "labels=10pct", "augment.flip=false", "budget=smoke"])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made.to_dict()))
+    assert config.load(tmp_path / "config.yaml") == made

@@ -1,0 +1,249 @@
+"""The FFCV streams on the real digits: pixels, order, validity of kept batches, ends and errors."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ffcv.reader import Reader
+
+from pipeline import config, train
+from pipeline.augment import kernels
+from pipeline.augment.kernels import Augmentation
+from pipeline.config.options import AugmentConfig
+from pipeline.data.batches import Batch, EvalImages, TrainImages, Views, augmentation
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.streams import Order, VirtualShards
+from pipeline.randomness import LABELLED, UNLABELLED
+
+
+@pytest.fixture(scope="module")
+def digits(data: Path) -> Dataset:
+    return open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
+
+
+PADDED = Augmentation(padding=4, flip=False)
+
+
+def images(
+    dataset: Dataset, rank: int = 0, world: int = 1, threads: int = 1, batches: tuple[int, int] = (8, 24)
+) -> TrainImages:
+    shards = VirtualShards.of(dataset.num_train, *batches)
+    order = Order(dataset.split, shards, batches, True, False, 0, rank, world)
+    return TrainImages(dataset, order, batches, rank, world, 0, AugmentConfig(), threads)
+
+
+def stored(dataset: Dataset, positions: np.ndarray) -> np.ndarray:
+    """Pixels straight from the file, past FFCV's loader."""
+    raw = np.memmap(dataset.train_beton, np.uint8, "r")
+    pointers = Reader(str(dataset.train_beton)).metadata["f0"]["data_ptr"][positions]
+    return np.stack([raw[p : p + 32 * 32 * 3].reshape(32, 32, 3) for p in pointers.astype(int)])
+
+
+def key(batch: Batch) -> bytes:
+    return b"".join(v.contiguous().numpy().tobytes() for v in batch.views)
+
+
+def test_views_are_those_of_the_stored_images(digits: Dataset) -> None:
+    for batch in images(digits).batches(3, 6):
+        index, visit = batch.labelled_index, batch.labelled_visit
+        weak = np.empty((8, 32, 32, 3), np.uint8)
+        kernels.weak_views(stored(digits, index), index, visit, 0, LABELLED, PADDED, weak)
+        np.testing.assert_array_equal(batch.views.labelled.permute(0, 2, 3, 1).numpy(), weak)
+        index, visit = batch.unlabelled_index, batch.unlabelled_visit
+        weak, strong = np.empty((2, 24, 32, 32, 3), np.uint8)
+        kernels.weak_and_strong_views(stored(digits, index), index, visit, 0, UNLABELLED, PADDED, weak, strong)
+        np.testing.assert_array_equal(batch.views.weak.permute(0, 2, 3, 1).numpy(), weak)
+        np.testing.assert_array_equal(batch.views.strong.permute(0, 2, 3, 1).numpy(), strong)
+        assert batch.views.weak.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_kept_batches_stay_what_they_were(digits: Dataset) -> None:
+    """FFCV's own buffers are overwritten after one further batch."""
+    kept, keys = [], []
+    for batch in images(digits).batches(0, 30):
+        kept.append(batch)
+        keys.append(key(batch))
+    assert [key(b) for b in kept] == keys
+    assert [b.step for b in kept] == list(range(30))
+    assert len(set(keys)) == 30
+
+
+def digest(batches: Iterable[Batch]) -> str:
+    """Of all pixels and positions in order."""
+    total = hashlib.sha256()
+    for batch in batches:
+        total.update(key(batch) + batch.labelled_index.tobytes() + batch.unlabelled_index.tobytes())
+    return total.hexdigest()
+
+
+def test_ten_epochs_have_one_hash(digits: Dataset) -> None:
+    """On 1 thread, on 2, and of 2 ranks put together."""
+    steps = 10 * digits.num_train // 24
+    want = digest(images(digits).batches(0, steps))
+    assert digest(images(digits, threads=2).batches(0, steps)) == want
+    halves = zip(*(images(digits, rank, 2).batches(0, steps) for rank in (0, 1)), strict=True)
+    assert digest(joined(*both) for both in halves) == want
+
+
+def note_batches(data: Path, log: Path, first: int, steps: int, pause: float) -> None:
+    """A line (step, hash) in ``log`` for each batch, as soon as it is there; then a pause of some seconds."""
+    digits = open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
+    with log.open("a", buffering=1) as lines:
+        for batch in images(digits).batches(first, steps):
+            lines.write(f"{batch.step} {digest([batch])}\n")
+            time.sleep(pause)
+
+
+def test_a_killed_process_and_its_successor_read_what_one_would(digits: Dataset, data: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of ten epochs; the next process knows how far the log reaches, and nothing else."""
+    steps, log = 10 * digits.num_train // 24, tmp_path / "log"
+    start = multiprocessing.get_context("spawn").Process
+    first = start(target=note_batches, args=(data, log, 0, steps, 0.005))
+    first.start()
+    while not log.exists() or log.read_text().count("\n") < 150:
+        assert first.is_alive()
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGKILL)
+    first.join()
+    whole = log.read_text().rpartition("\n")[0].splitlines()  # the last line may be cut
+    assert 150 <= len(whole) < steps and first.exitcode == -signal.SIGKILL
+    log.write_text("".join(line + "\n" for line in whole))
+    second = start(target=note_batches, args=(data, log, len(whole), steps, 0))
+    second.start()
+    second.join()
+    assert second.exitcode == 0
+    assert log.read_text().splitlines() == [f"{b.step} {digest([b])}" for b in images(digits).batches(0, steps)]
+
+
+def joined(zero: Batch, one: Batch) -> Batch:
+    views = Views(*(torch.cat(pair) for pair in zip(zero.views, one.views, strict=True)))
+    return replace(zero, views=views, unlabelled_index=np.concatenate([zero.unlabelled_index, one.unlabelled_index]))
+
+
+def test_memory_and_threads_stay_flat_over_fifty_epochs(digits: Dataset) -> None:
+    """Resident memory after 10 epochs and after 50; one thread of FFCV's while it reads."""
+    epoch, before = digits.num_train // 96, threading.active_count()
+    page = os.sysconf("SC_PAGE_SIZE")
+    resident, threads = [], set()
+    for batch in images(digits, batches=(8, 96)).batches(0, 50 * epoch):
+        if batch.step % epoch == epoch - 1:
+            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * page)
+            threads.add(threading.active_count())
+    assert max(resident[10:]) - max(resident[:10]) < 2**20 * 16
+    assert max(threads) <= before + 1 and threading.active_count() == before
+
+
+def test_a_batch_larger_than_the_data_repeats_images(digits: Dataset) -> None:
+    """Positions of later visits, with augmentations of their own, and every image as often as any other."""
+    few = replace(digits, num_train=10, split=np.array([2, 3, 7]))
+    batch = next(iter(images(few, batches=(8, 24)).batches(0, 1)))
+    assert sorted(np.bincount(batch.unlabelled_index).tolist()) == [2] * 6 + [3] * 4
+    assert len(np.unique(np.stack([batch.unlabelled_index, batch.unlabelled_visit]), axis=1).T) == 24
+    views = {batch.views.strong[i].numpy().tobytes() for i in range(24)}
+    assert len(views) == 24
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["batch.labelled=256"], "1792 unlabelled images a step, but the data set has only 1297"),
+        (
+            ["labels=all", "unlabelled.include_labelled=false"],
+            "448 unlabelled images a step, but the data set has only 0",
+        ),
+    ],
+)
+def test_a_batch_larger_than_the_data_is_refused(
+    settings: list[str], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any process group or file exists."""
+    given = ["dataset=digits", f"data={data}", f"out={tmp_path / 'run'}", *settings]
+    assert train.main(["--set", *given]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_supervised_batches_hold_labelled_images_alone(digits: Dataset) -> None:
+    """U = 0: nothing unlabelled is decoded, and the labelled views are those of any other batch size."""
+    stream = images(digits, batches=(8, 0))
+    assert stream.reader.loader.batch_size == 8
+    for batch, usual in zip(stream.batches(3, 9), images(digits).batches(3, 9), strict=True):
+        assert torch.equal(batch.views.labelled, usual.views.labelled)
+        assert batch.views.weak.shape == batch.views.strong.shape == (0, 3, 32, 32)
+        assert batch.views.weak.is_contiguous(memory_format=torch.channels_last)
+        assert len(batch.unlabelled_index) == len(batch.unlabelled_visit) == len(batch.rows) == 0
+
+
+def test_rows_are_those_of_the_unlabelled_images(digits: Dataset) -> None:
+    stream = images(digits, rank=1, world=2)
+    shards = VirtualShards.of(digits.num_train, 8, 24)
+    for batch in stream.batches(0, 5):
+        np.testing.assert_array_equal(batch.rows, shards.row_of(batch.unlabelled_index, 1, 2))
+
+
+def test_chunks_join_without_a_gap(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [key(b) for b in images(digits).batches(0, 10)]
+    monkeypatch.setattr("pipeline.data.batches.CHUNK", 4)
+    assert [key(b) for b in images(digits).batches(0, 10)] == expected
+
+
+def test_leaving_early_leaks_no_thread(digits: Dataset) -> None:
+    stream = images(digits)
+    before = threading.active_count()
+    for _ in range(5):
+        for _batch in stream.batches(0, 100):
+            break
+    assert threading.active_count() == before
+
+
+def test_an_error_in_the_loader_reaches_the_loop(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised in FFCV's thread it would hang the run."""
+    stream = images(digits)
+
+    def fail(*_: object) -> None:
+        raise OSError("disk gone")
+
+    monkeypatch.setattr(kernels, "weak_and_strong_views", fail)
+    with pytest.raises(OSError, match="disk gone"):
+        next(stream.batches(0, 3))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_every_test_image_once(digits: Dataset, world: int) -> None:
+    reader = Reader(str(digits.test_beton))
+    parts = [EvalImages(digits, 64, rank, world, 1) for rank in range(world)]
+    assert np.concatenate([p.mine for p in parts]).tolist() == list(range(500))
+    if world == 3:
+        got = torch.cat([b for p in parts for b in p.batches()])
+        raw = np.memmap(digits.test_beton, np.uint8, "r")
+        pointers = reader.metadata["f0"]["data_ptr"].astype(int)
+        expected = np.stack([raw[p : p + 3072].reshape(32, 32, 3) for p in pointers])
+        np.testing.assert_array_equal(got.permute(0, 2, 3, 1).numpy(), expected)
+    np.testing.assert_array_equal(parts[0].labels, reader.metadata["f1"])
+
+
+@pytest.mark.parametrize(
+    ("stored", "settings", "resized", "google"),
+    [
+        (32, [], False, False),
+        (40, [], True, False),
+        (40, ["kernels.strong_crop=window"], False, False),
+        (32, ["kernels.strong_crop=resized", "kernels.pool=google"], True, True),
+    ],
+)
+def test_what_the_options_amount_to(
+    stored: int, settings: list[str], resized: bool, google: bool, digits: Dataset
+) -> None:
+    chosen = config.load(None, ["dataset=x", "kernels.operations=2", *settings]).augment
+    how = augmentation(replace(digits, stored_size=stored, flip=True), chosen)
+    assert how == Augmentation(digits.crop_padding, True, 2, google, resized)

@@ -1,0 +1,138 @@
+"""Networks: parameter counts and structure of the reference (FACTS 2.2, 2.3)."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from pipeline import models
+from pipeline.config.options import ModelConfig, OptimizerConfig
+from pipeline.models.wide_resnet import Block
+from pipeline.training.optimization import build_optimizer
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "parameters", "features", "size"),
+    [
+        ("wrn-28-2", 10, 1_467_626, 128, 32),
+        ("wrn-28-8", 100, 23_401_028, 512, 32),
+        ("wrn-37-2", 10, 5_929_450, 256, 96),
+        ("resnet-50", 1000, 25_557_032, 2048, 64),
+    ],
+)
+def test_parameter_counts(name: str, classes: int, parameters: int, features: int, size: int) -> None:
+    model = models.build(ModelConfig(name=name), classes, seed=0)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    logits, pooled = model(torch.zeros(2, 3, size, size))
+    assert (logits.shape, pooled.shape) == ((2, classes), (2, features))
+
+
+def test_decayed_parameters() -> None:
+    optimizer = build_optimizer(models.build(ModelConfig(), 10, 0), OptimizerConfig())
+    decayed = [g for g in optimizer.param_groups if g["weight_decay"] > 0]
+    assert sum(p.numel() for g in decayed for p in g["params"]) == 1_463_984
+
+
+def test_decayed_parameters_of_resnet() -> None:
+    """All convolutions and the head, none of the norms, those of the shortcuts included."""
+    model = models.build(ModelConfig(name="resnet-50"), 1000, 0)
+    optimizer = build_optimizer(model, OptimizerConfig(weight_decay=3e-4))
+    layers = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in layers]
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(optimizer.param_groups[1]["params"]) == 2 * len(norms) + 1  # and the head's bias
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [3e-4, 0.0]
+
+
+def test_resnet_is_torchvisions() -> None:
+    """Same draws, same network; the features are what its head sees."""
+    ours = models.build(ModelConfig(name="resnet-50", norm_momentum=0.1), 10, seed=3).eval()
+    torch.manual_seed(3)
+    theirs = torchvision.models.resnet50(num_classes=10).eval()
+    images = torch.randn(2, 3, 64, 64)
+    logits, features = ours(images)
+    torch.testing.assert_close(logits, theirs(images))
+    torch.testing.assert_close(logits, ours.head(features))
+    assert {(m.eps, m.momentum) for m in ours.modules() if isinstance(m, nn.BatchNorm2d)} == {(1e-5, 0.1)}
+
+
+def test_resnet_convolutions_start_as_kaiming_fan_out() -> None:
+    for layer in models.build(ModelConfig(name="resnet-50"), 10, 0).modules():
+        if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 50_000:
+            fan_out = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1]
+            assert layer.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.02)
+
+
+def test_batch_norm_constants() -> None:
+    model = models.build(ModelConfig(), 10, 0)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [m.eps for m in norms[:-1]] == [1e-5] * (len(norms) - 1)
+    assert norms[-1].eps == 1e-3
+    assert {m.momentum for m in norms} == {0.001}
+
+
+def reference_block(block: Block, x: torch.Tensor, first_group: bool) -> torch.Tensor:
+    """The reference's forward, written from FACTS: the activation of a width change is thrown away."""
+    act = nn.LeakyReLU(0.1)
+    activated = act(block.norm1(x))
+    if not block.same and first_group:
+        x = activated
+    out = block.conv1(activated if block.same else x)
+    out = block.conv2(act(block.norm2(out)))
+    return out + (x if block.shortcut is None else block.shortcut(x))
+
+
+@pytest.mark.parametrize(("inside", "out", "first"), [(16, 16, True), (16, 32, True), (32, 64, False), (64, 64, False)])
+def test_block_equals_the_reference(inside: int, out: int, first: bool) -> None:
+    block = Block(inside, out, 2 if inside != out else 1, first, True, "batch", 0.1).double()
+    for norm in (block.norm1, block.norm2):
+        nn.init.uniform_(norm.weight), nn.init.uniform_(norm.bias)
+    x = torch.randn(3, inside, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(block(x.clone()), reference_block(block, x, first))
+
+
+def test_dead_preactivation_is_a_choice() -> None:
+    dead = models.build(ModelConfig(name="wrn-10-1"), 10, 0)
+    live = models.build(ModelConfig(name="wrn-10-1", dead_preactivation=False), 10, 0)
+    frozen = [n for n, p in dead.named_parameters() if not p.requires_grad]
+    assert frozen == ["blocks.1.norm1.weight", "blocks.1.norm1.bias", "blocks.2.norm1.weight", "blocks.2.norm1.bias"]
+    assert all(p.requires_grad for p in live.parameters())
+    x = torch.randn(2, 3, 32, 32)
+    for parameter in live.get_submodule("blocks.1.norm1").parameters():
+        nn.init.constant_(parameter, 0.5)
+    assert not torch.equal(dead(x)[0], live(x)[0])
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-50"])
+def test_group_norm_has_no_buffers(name: str) -> None:
+    model = models.build(ModelConfig(name=name, norm="group"), 10, 0)
+    assert not list(model.buffers())
+    assert model(torch.zeros(1, 3, 32, 32))[0].shape == (1, 10)
+
+
+def test_weights_are_a_function_of_the_seed() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, same, other = (models.build(ModelConfig(name="wrn-10-1"), 10, seed) for seed in (1, 1, 2))
+    assert torch.equal(one.head.weight, same.head.weight)
+    assert not torch.equal(one.head.weight, other.head.weight)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-50"])
+def test_logits_stay_float32_under_autocast(name: str) -> None:
+    model = models.build(ModelConfig(name=name), 10, 0)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, features = model(torch.randn(2, 3, 32, 32))
+    assert logits.dtype == features.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["wrn-11-2", "wrn-28", "resnet", "resnet-18", "wrn-10-0"])
+def test_unknown_names(name: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown model '.*'; known: wrn-.* resnet-50$"):
+        models.check(name)
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "wrn-28-8", "wrn-37-2", "resnet-50"])
+def test_known_names(name: str) -> None:
+    models.check(name)

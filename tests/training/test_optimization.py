@@ -1,0 +1,50 @@
+"""Schedule, SGD and EMA against their formulas."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.config.options import EmaConfig, OptimizerConfig
+from pipeline.training.optimization import MovingAverage, build_optimizer, learning_rate, set_learning_rate
+
+
+@pytest.mark.parametrize(("share", "rate"), [(0, 0.03), (0.25, 0.028246322), (0.5, 0.023190314), (1, 0.005852710)])
+def test_cosine_of_the_reference(share: float, rate: float) -> None:
+    assert learning_rate(0.03, int(share * 2**20), 2**20) == pytest.approx(rate, abs=1e-9)
+
+
+def test_zero_momentum_buffers_are_torchs_first_step() -> None:
+    """Buffers that exist from the start let a checkpoint load into them; the update must stay torch's."""
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = build_optimizer(ours, OptimizerConfig(lr=0.1, weight_decay=0.01))
+    groups = [{"params": [theirs.weight], "weight_decay": 0.01}, {"params": [theirs.bias]}]
+    reference = torch.optim.SGD(groups, 0.1, 0.9, nesterov=True)
+    for step in range(3):
+        x = torch.randn(4, 3)
+        for model, sgd in ((ours, optimizer), (theirs, reference)):
+            set_learning_rate(sgd, 0.1 / (step + 1))
+            sgd.zero_grad()
+            model(x).square().sum().backward()
+            sgd.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.bias, theirs.bias)
+
+
+@pytest.mark.parametrize("buffers", ["copy", "average"])
+def test_ema_starts_at_the_first_weights(buffers: str) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    ema = MovingAverage(model, EmaConfig(decay=0.9, buffers=buffers))
+    weight, mean = copy.deepcopy(model[0].weight.data), model[1].running_mean.clone()
+    for _ in range(3):
+        with torch.no_grad():
+            model[0].weight += 1
+            model[1].running_mean += 1
+        ema.update()
+        weight = 0.9 * weight + 0.1 * model[0].weight.data
+        mean = 0.9 * mean + 0.1 * model[1].running_mean
+    torch.testing.assert_close(ema.module[0].weight.data, weight)
+    expected = model[1].running_mean if buffers == "copy" else mean
+    torch.testing.assert_close(ema.module[1].running_mean, expected)

@@ -1,0 +1,54 @@
+"""Every kind of state survives an interruption: other algorithms, mixes and the release recipe."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.distributed import Ranks
+from pipeline.training.step import Inputs
+from pipeline.training.training_run import Training
+from tests.support.ranks import alone
+from tests.test_train import arguments, lines, result, run
+
+METHODS = {
+    "supervised": ("algorithm=supervised", "mix=calibratemix", "mixing.aum=ema"),
+    "random": ("algorithm=fixmatch", "mix=random"),
+    "all": ("algorithm=flexmatch", "mix=all", "unlabelled.threshold=0.2"),
+    "release": ("algorithm=softmatch", "mix=calibratemix", "recipe=release"),
+}
+
+
+class PulledPlug(Exception):
+    """What ends the run in the middle."""
+
+
+def interrupted(ranks: Ranks, given: list[str]) -> None:
+    """Ends in step 7, after the checkpoint of step 4, with nothing closed."""
+    whole = Training.inputs
+
+    def some(self: Training) -> Iterator[Inputs]:
+        for inputs in whole(self):
+            if inputs.step == 6:
+                raise PulledPlug
+            yield inputs
+
+    Training.inputs = some  # type: ignore[method-assign]
+    try:
+        with pytest.raises(PulledPlug):
+            run(ranks, given)
+    finally:
+        Training.inputs = whole  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_interrupted_and_started_again_it_ends_the_same(name: str, data: Path, tmp_path: Path) -> None:
+    sets = (*METHODS[name], "warmup_steps=2", "steps=9", "eval_every=9", "precision=fp32")
+    whole, broken = (arguments(data, tmp_path / where, *sets) for where in ("whole", "broken"))
+    alone(run, whole)
+    alone(interrupted, broken)
+    assert not (tmp_path / "broken/result.json").exists()
+    alone(run, broken)
+    assert lines(tmp_path / "broken") == lines(tmp_path / "whole")
+    assert result(tmp_path / "broken") == result(tmp_path / "whole")
+    assert any(line.get("loss_mix", 0) > 0 for line in lines(tmp_path / "whole"))

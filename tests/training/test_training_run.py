@@ -1,0 +1,53 @@
+"""The reference network under DDP: it trains, all ranks hold the same, and start-up leaves no trace."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import config, models, train
+from pipeline.config.options import ModelConfig
+from pipeline.data.dataset import open_dataset
+from pipeline.distributed import Ranks
+from pipeline.runs.folder import RunFolder
+from pipeline.training.training_run import Training, choose_threads
+from tests.support.ranks import on_ranks
+
+REFERENCE = ("dataset=digits", "model.name=wrn-28-2", "steps=3", "batch.labelled=4", "batch.ratio=3", "threads=1")
+
+
+def three_steps(ranks: Ranks, data: Path, out: Path) -> dict[str, torch.Tensor]:
+    """Batch norm whose bn1 weights never get a gradient: DDP raises at step 2 if it waits for them."""
+    settings = config.load(None, [*REFERENCE, f"data={data}", f"out={out}"])
+    run = train.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+    assert run.progress.step == 3
+    return {**run.model.state_dict(), **{f"ema.{k}": v for k, v in run.ema.module.state_dict().items()}}
+
+
+def test_the_reference_network_on_two_ranks(data: Path, tmp_path: Path) -> None:
+    zero, one = on_ranks(2, three_steps, data, tmp_path / "run")
+    start = models.build(ModelConfig(), 10, 0).state_dict()
+    for name, value in zero.items():
+        assert torch.equal(value, one[name]), name
+    assert not torch.equal(zero["head.weight"], start["head.weight"])
+    assert torch.equal(zero["blocks.4.norm1.weight"], start["blocks.4.norm1.weight"])  # dead
+    assert not torch.equal(zero["norm.running_mean"], start["norm.running_mean"])
+
+
+def fresh(ranks: Ranks, data: Path) -> Any:
+    settings = config.load(None, [*REFERENCE, f"data={data}"])
+    run = Training(settings, open_dataset(settings), ranks, 1)
+    return run.model.state_dict(), [p.grad for p in run.model.parameters()]
+
+
+def test_settling_the_buckets_leaves_no_trace(data: Path) -> None:
+    start = models.build(ModelConfig(), 10, 0).state_dict()
+    for state, gradients in on_ranks(2, fresh, data):
+        assert all(torch.equal(state[name], value) for name, value in start.items())
+        assert all(g is None for g in gradients)
+
+
+def test_threads_are_shared_by_the_ranks_of_a_machine(monkeypatch: Any) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
+    assert choose_threads(config.load(None, ["dataset=x"])) == 1
+    assert choose_threads(config.load(None, ["dataset=x", "threads=3"])) == 3
