@@ -1,7 +1,7 @@
 """A contact sheet: stored images beside the weak and strong views that training makes of them, for people to look at.
 
     python pipeline/augment_sheet.py --config configs/digits.yaml --sheet sheet.png
-    python pipeline/augment_sheet.py --set dataset=photos data=data kernels.pool=google kernels.operations=2 --images 12
+    python pipeline/augment_sheet.py --set dataset=photos augment.space=google augment.operations=2 --images 12
 
 One row an image: as evaluation would see it, then its views at the first visits, exactly the pixels of training with
 the same options and seed.

@@ -20,17 +20,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.calibration.scores import metrics
+from pipeline.report.naming import run_names, short_folders
 from pipeline.report.resampling import calibrated_floor
 from pipeline.report.tables import table
-from pipeline.runs.read import (
-    RUN_REMEDY,
-    ece_bins,
-    read_config,
-    read_predictions,
-    read_result,
-    run_names,
-    short_folders,
-)
+from pipeline.runs.read import RUN_REMEDY, ece_bins, read_config, read_predictions, read_result
 
 _HEADER = ("run", "error %", "ECE %", "ECE-15 %", "floor %", "seconds", "steps")
 _LEGEND = (

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.calibration.scores import metrics
 from pipeline.compare import main
+from pipeline.report.naming import short_folders
 from pipeline.report.plots import reliability_figure
 from pipeline.report.resampling import calibrated_floor
-from pipeline.runs.read import short_folders
 
 ROOT = Path(__file__).resolve().parents[1]
 Predictions = tuple[np.ndarray, np.ndarray]

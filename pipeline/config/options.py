@@ -1,7 +1,7 @@
 """What can be set: every option of a training run with its default, meaning and valid values.
 
-Pure declarations; config.py reads and checks them. What the paper leaves open (views,
-similarity, k, lambda ...) is an option each; a recipe in presets.py is a set of them.
+Pure declarations, importing neither torch nor a method; reading.py reads and checks them. What the paper leaves open
+(views, similarity, k, lambda ...) is an option each; a recipe in presets.py is a set of them.
 """
 
 import dataclasses
@@ -10,138 +10,145 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config.presets import BUDGETS, PAPER_STEPS, RECIPES
-from pipeline.methods.algorithms import ALGORITHMS
-from pipeline.methods.mixes import MIXES
 
+# Names alone: the registries in methods/ hold the code, and a test holds both equal.
+ALGORITHMS = ("fixmatch", "flexmatch", "softmatch", "supervised")
+LABELLED_ONLY = ("supervised",)  # algorithms that read no unlabelled image
+MIXES = ("none", "calibratemix", "random", "all")
 SIMILARITIES = ("feature", "pixel", "logit")
-POOLS = ("both", "labelled", "unlabelled")
+SPACES = ("usb", "google")
+MEMBERS = ("both", "labelled", "unlabelled")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16", "fp64")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
-def option(default: Any, text: str, choices: Sequence[str] | None = None, least: float | None = None) -> Any:
+def option(default: Any, text: str, choices: Sequence[str] | None = None, minimum: float | None = None) -> Any:
     """A dataclass field that knows its help text and its valid values."""
-    return field(default=default, metadata={"help": text, "choices": choices, "least": least})
+    return field(default=default, metadata={"help": text, "choices": choices, "minimum": minimum})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchConfig:
-    labelled: int = option(64, "labelled images a step, over all ranks", least=1)
-    ratio: int = option(7, "unlabelled images per labelled image", least=1)
+    labelled: int = option(64, "labelled images per step, summed over all ranks", minimum=1)
+    ratio: int = option(7, "unlabelled images per labelled image", minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
-    name: str = option("wrn-28-2", "wrn-D-K (D = 6n+4), wrn-37-2 (the variant for 96 px), resnet-50")
-    norm: str = option("batch", "normalisation layers", ("batch", "group"))
-    norm_momentum: float = option(0.001, "BN momentum (torch's convention)", least=0)
-    dead_preactivation: bool = option(True, "the reference's quirk: bn1 unused where the width changes")
+    name: str = option("wrn-28-2", "network: wrn-D-K with D = 6n + 4, wrn-37-2 (the variant for 96 px), or resnet-50")
+    norm: str = option("batch", "normalisation layers of the network", ("batch", "group"))
+    norm_momentum: float = option(0.001, "momentum of batch-norm running statistics, in torch's convention", minimum=0)
+    dead_preactivation: bool = option(True, "skip bn1 where the width of a WRN changes, as the reference code does")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerConfig:
-    lr: float = option(0.03, "learning rate at step 0; falls by cos(7/16 pi t/T)", least=0)
-    momentum: float = option(0.9, "SGD momentum (Nesterov)", least=0)
-    weight_decay: float = option(5e-4, "on parameters of two or more dimensions", least=0)
+    lr: float = option(0.03, "learning rate at step 0; it decays by cos(7/16 pi t/T)", minimum=0)
+    momentum: float = option(0.9, "Nesterov momentum of SGD", minimum=0)
+    weight_decay: float = option(5e-4, "weight decay of parameters with two or more dimensions", minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmaConfig:
-    decay: float = option(0.999, "of the evaluated weights", least=0)
-    buffers: str = option("copy", "BN statistics of the EMA model: the raw model's, or averaged", ("copy", "average"))
+    decay: float = option(0.999, "EMA decay of the evaluated weights", minimum=0)
+    buffers: str = option("copy", "copy the BN statistics of the EMA model, or average them too", ("copy", "average"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnlabelledConfig:
-    include_labelled: bool = option(True, "the unlabelled stream holds the labelled images too")
-    weight: float = option(1.0, "of the unlabelled loss (lambda_u)", least=0)
-    threshold: float = option(0.95, "confidence from which a pseudo-label counts (tau)", least=0)
-    threshold_warmup: bool = option(True, "flexmatch: thresholds stay low while most samples are unused")
+    include_labelled: bool = option(True, "draw the labelled images as unlabelled ones too")
+    weight: float = option(1.0, "weight of the unlabelled loss (lambda_u)", minimum=0)
+    threshold: float = option(0.95, "confidence from which a pseudo-label counts (tau)", minimum=0)
+    threshold_warmup: bool = option(True, "FlexMatch: keep thresholds low while most samples are unused")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SoftMatchConfig:
-    momentum: float = option(0.999, "of the moving averages of confidence and predictions", least=0)
-    num_sigma: float = option(2.0, "width of the truncated Gaussian, in standard deviations", least=1e-6)
+    momentum: float = option(0.999, "momentum of the averages of confidence and predictions", minimum=0)
+    num_sigma: float = option(2.0, "width of the truncated Gaussian in standard deviations", minimum=1e-6)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentConfig:
-    operations: int = option(3, "RandAugment operations of the strong view", least=0)
-    pool: str = option("usb", "RandAugment operations and ranges: USB and TorchSSL, or google", ("usb", "google"))
+    operations: int = option(3, "RandAugment operations per strong view", minimum=0)
+    space: str = option("usb", "RandAugment operations and ranges: those of USB and TorchSSL, or Google's", SPACES)
     strong_crop: str | None = option(
-        None, "of the strong view: window, or random resized crop; null = resized for photos", ("window", "resized")
+        None, "crop of the strong view: window or random resized crop; null = resized for photos", ("window", "resized")
     )
-    normalisation: str = option(
-        "dataset", "mean and std: the data set's, or ImageNet's as USB", ("dataset", "imagenet")
-    )
-    flip: bool | None = option(None, "horizontal flips; null = as the data set's manifest says")
+    normalisation: str = option("dataset", "mean and std of the data set, or of ImageNet", ("dataset", "imagenet"))
+    flip: bool | None = option(None, "flip images horizontally; null = as the data set's manifest says")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmoothingConfig:
-    labelled: bool = option(True, "label_smoothing acts on labels")
-    unlabelled: bool = option(True, "label_smoothing acts on pseudo-labels")
-    mixed: bool = option(True, "label_smoothing acts on mixed targets")
-    form: str = option("uniform", "eps goes to all C classes, or as USB to the C - 1 others", ("uniform", "others"))
+    labelled: bool = option(True, "apply label_smoothing to labels")
+    unlabelled: bool = option(True, "apply label_smoothing to pseudo-labels")
+    mixed: bool = option(True, "apply label_smoothing to mixed targets")
+    form: str = option(
+        "uniform", "spread eps over all C classes, or over the C - 1 others as USB", ("uniform", "others")
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MixingConfig:
-    lambda_from: str = option("beta", "lambda ~ Beta(alpha, alpha), or always alpha", ("beta", "fixed"))
-    alpha: float = option(0.4, "of the Beta distribution, or lambda itself", least=1e-6)
-    lambda_per: str = option("direction", "one lambda per", ("pair", "direction", "step"))
-    fold_max: bool = option(False, "lambda = max(lambda, 1 - lambda)")
+    lambda_from: str = option("beta", "draw lambda from Beta(alpha, alpha), or fix it at alpha", ("beta", "fixed"))
+    alpha: float = option(0.4, "alpha of the Beta distribution, or lambda itself where it is fixed", minimum=1e-6)
+    lambda_per: str = option("direction", "what shares one lambda", ("pair", "direction", "step"))
+    fold_max: bool = option(False, "replace lambda by max(lambda, 1 - lambda)")
     views: str = option("weak", "unlabelled views that are mixed", ("weak", "strong"))
-    similarity: str = option("feature", "cosine between pooled features, images or logits", SIMILARITIES)
-    k_percent: float = option(5.0, "partner out of the k% least similar of its half; 0 = out of all", least=0)
-    k_count: int | None = option(None, "partner out of so many least similar, instead of k_percent", least=1)
-    per_labelled: int = option(1, "mixed images per labelled image", least=1)
-    split: str = option("rank", "easy and hard: halves by rank, or values >= the batch's median", ("rank", "median"))
-    scope: str = option("global", "batch that is split and paired: all ranks', or each rank's own", ("global", "local"))
-    aum: str = option("mean", "AUM: plain mean of margins, or Eq. 5's average", ("mean", "ema"))
-    apm_in_warmup: bool = option(True, "APM is tracked before images are mixed too")
-    min_confidence: float = option(0.0, "pairs with a less confident pseudo-label do not count", least=0)
+    similarity: str = option("feature", "cosine similarity between features, pixels or logits", SIMILARITIES)
+    k_percent: float = option(5.0, "draw partners from the k% least similar of the other half; 0 = from all", minimum=0)
+    k_count: int | None = option(None, "draw partners from this many least similar, overriding k_percent", minimum=1)
+    per_labelled: int = option(1, "mixed images per labelled image", minimum=1)
+    halves: str = option("rank", "divide easy from hard by rank, or at the median of the batch", ("rank", "median"))
+    scope: str = option("global", "pair within the batch of all ranks, or within each rank's own", ("global", "local"))
+    aum: str = option("mean", "AUM as the plain mean of margins, or as the average of Eq. 5", ("mean", "ema"))
+    apm_in_warmup: bool = option(True, "track APM before mixing starts")
+    min_confidence: float = option(0.0, "ignore pairs whose pseudo-label is less confident than this", minimum=0)
     loss: str = option("ce", "soft cross-entropy, or binary cross-entropy averaged over classes", ("ce", "bce"))
-    weight: float = option(1.0, "of the mixed loss", least=0)
-    double_base: bool = option(False, "the base loss counts in both passes (needs second_pass=joint)")
-    second_pass: str = option("joint", "forward=joint: what is learned with the mixed images", ("joint", "alone"))
-    update_bn: bool = option(True, "the second pass of forward=joint moves BN running statistics")
-    pool: str = option("both", "mix=random draws from labelled and unlabelled, or one of them", POOLS)
-    all_pairs: str = option("LE+LH LE+UH LH+UE UE+UH", "mix=all: pairs of L(abelled) U(nlabelled) E(asy) H(ard)")
-    all_k_percent: float = option(0.0, "k_percent of mix=all; 0 = no cosine", least=0)
+    weight: float = option(1.0, "weight of the loss on mixed images", minimum=0)
+    double_base: bool = option(False, "count the base loss in both passes (needs second_pass=joint)")
+    second_pass: str = option(
+        "joint", "second pass of forward=joint: all images, or mixed ones alone", ("joint", "alone")
+    )
+    update_bn: bool = option(True, "let the second pass of forward=joint update BN running statistics")
+    members: str = option("both", "images that mix=random draws from", MEMBERS)
+    all_pairs: str = option("LE+LH LE+UH LH+UE UE+UH", "pairs of mix=all: L(abelled), U(nlabelled), E(asy), H(ard)")
+    all_k_percent: float = option(0.0, "k_percent of mix=all; 0 = partners at random", minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationConfig:
-    weights: str = option("ema", "evaluated weights", ("ema", "raw"))
-    ece_bins: int = option(10, "bins of ece (ece15 always has 15)", least=1)
+    weights: str = option("ema", "weights that are evaluated: the moving average, or the raw ones", ("ema", "raw"))
+    ece_bins: int = option(10, "number of bins of ece (ece15 always has 15)", minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    dataset: str = option("", "NAME of a folder that dataprep/make_beton.py made")
-    data: str = option("data", "the folder that holds NAME/")
+    dataset: str = option("", "NAME of a data folder made by dataprep/make_beton.py")
+    data: str = option("data", "folder that holds NAME/")
     out: str = option("", "run folder; empty = runs/DATASET/ALGORITHM-MIX/LABELS/SEED")
-    algorithm: str = option("fixmatch", "base algorithm", tuple(ALGORITHMS))
-    mix: str = option("none", "mixing on top of it", tuple(MIXES))
-    label_smoothing: float = option(0.0, "eps on labelled, unlabelled and mixed targets", least=0)
-    recipe: str = option("paper", "preset of the mathematics", tuple(RECIPES))
+    algorithm: str = option("fixmatch", "base algorithm", ALGORITHMS)
+    mix: str = option("none", "mixing on top of the base algorithm", MIXES)
+    label_smoothing: float = option(0.0, "smoothing eps of labels, pseudo-labels and mixed targets", minimum=0)
+    recipe: str = option("paper", "preset of the mathematics: the paper's, or the authors' release", tuple(RECIPES))
     budget: str | None = option(None, "preset of length and cadence", tuple(BUDGETS))
-    labels: str = option("4", "split: labels per class (4, 25, ...), 10pct, 10pct-balanced or all")
-    seed: int = option(0, "of the split, the weights and every draw", least=0)
-    steps: int = option(PAPER_STEPS, "optimizer steps", least=1)
-    warmup_steps: int | None = option(None, "steps before mixing; null = the recipe's share of steps", least=0)
-    warmup_share: float = option(102400 / PAPER_STEPS, "of steps, where warmup_steps is null", least=0)
-    forward: str = option("split", "observe then learn, or the peers' one joint pass", ("split", "joint"))
-    precision: str = option("auto", "auto = bf16 where the hardware has it; tf32: convolutions alone", PRECISIONS)
-    log_every: int = option(256, "steps between training lines", least=1)
-    eval_every: int = option(5120, "steps between evaluations", least=1)
-    checkpoint_every: int = option(5120, "steps between checkpoints", least=1)
-    eval_batch: int = option(512, "images a rank evaluates at once", least=1)
-    threads: int = option(0, "CPU threads a rank; 0 = cores / ranks on this machine", least=0)
-    compile: str | None = option(None, "torch.compile's mode for the network; null = eager", COMPILE_MODES)
-    profile: bool = option(False, "times the phases of some early steps: a table, and OUT/profile/")
+    labels: str = option("4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-balanced or all")
+    seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
+    steps: int = option(PAPER_STEPS, "optimizer steps of the whole run", minimum=1)
+    warmup_steps: int | None = option(None, "steps before mixing starts; null = steps x warmup_share", minimum=0)
+    warmup_share: float = option(102400 / PAPER_STEPS, "share of steps before mixing starts", minimum=0)
+    forward: str = option(
+        "split", "observe without gradient then learn, or one joint pass as peers", ("split", "joint")
+    )
+    precision: str = option("auto", "number format; auto = bf16 where the hardware has it", PRECISIONS)
+    log_every: int = option(256, "steps between training lines of metrics.jsonl", minimum=1)
+    eval_every: int = option(5120, "steps between evaluations on the test set", minimum=1)
+    checkpoint_every: int = option(5120, "steps between checkpoints", minimum=1)
+    eval_batch: int = option(512, "images per batch and rank in evaluation", minimum=1)
+    threads: int = option(0, "CPU threads per rank; 0 = cores / ranks on this machine", minimum=0)
+    compile: str | None = option(None, "mode of torch.compile for the network; null = eager", COMPILE_MODES)
+    profile: bool = option(False, "time the phases of some early steps: a table, and OUT/profile/")
     batch: BatchConfig = field(default_factory=BatchConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -156,7 +163,7 @@ class Config:
     @property
     def unlabelled_batch(self) -> int:
         """Unlabelled images a step, over all ranks."""
-        return self.batch.labelled * self.batch.ratio if ALGORITHMS[self.algorithm].uses_unlabelled else 0
+        return self.batch.labelled * self.batch.ratio if self.algorithm not in LABELLED_ONLY else 0
 
     @property
     def warmup(self) -> int:

@@ -93,11 +93,11 @@ def _check_mix(config: Config) -> None:
         raise ValueError(f"batch.labelled=1 leaves no easy and hard half for mix={config.mix}: use 2 or more")
     if config.unlabelled_batch:
         return
-    if config.mix == "all" or config.mixing.pool == "unlabelled":
-        wanted = "mix=all" if config.mix == "all" else "mixing.pool=unlabelled"
+    if config.mix == "all" or config.mixing.members == "unlabelled":
+        wanted = "mix=all" if config.mix == "all" else "mixing.members=unlabelled"
         raise ValueError(
             f"{wanted} needs unlabelled images, which algorithm={config.algorithm} does not read; "
-            "choose mix=calibratemix or mix=random with mixing.pool=both"
+            "choose mix=calibratemix or mix=random with mixing.members=both"
         )
 
 
@@ -107,8 +107,8 @@ def _check_mixing(config: Config) -> None:
         raise ValueError("mixing.double_base=true needs forward=joint and mixing.second_pass=joint (recipe=release)")
     if not mixing.update_bn and config.forward != "joint":
         raise ValueError("mixing.update_bn=false needs forward=joint: with forward=split there is no second pass")
-    if config.mix == "all" and mixing.split == "median":
-        raise ValueError("mixing.split=median is for mix=calibratemix; mix=all needs halves by rank")
+    if config.mix == "all" and mixing.halves == "median":
+        raise ValueError("mixing.halves=median is for mix=calibratemix; mix=all needs halves by rank")
     if mixing.lambda_from == "fixed" and mixing.alpha > 1:
         raise ValueError(f"mixing.alpha={mixing.alpha}: a fixed lambda lies between 0 and 1")
     known = [f"{a}+{b}" for a in PARTS for b in PARTS if a != b]
@@ -175,8 +175,8 @@ def _coerce(name: str, value: Any) -> Any:
         near = difflib.get_close_matches(str(value), meta["choices"], 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"{name}: unknown value {value!r}; {hint}known: {', '.join(meta['choices'])}")
-    if meta["least"] is not None and converted < meta["least"]:
-        raise ValueError(f"{name}: must be at least {meta['least']:g}, got {value!r}")
+    if meta["minimum"] is not None and converted < meta["minimum"]:
+        raise ValueError(f"{name}: must be at least {meta['minimum']:g}, got {value!r}")
     return converted
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.augment import kernels
 from pipeline.augment.kernels import Augmentation
 from pipeline.config.options import AugmentConfig
-from pipeline.data.beton_reader import BetonReader, Ints, Pixels, cut
+from pipeline.data.beton_reader import BetonReader, Ints, Pixels
 from pipeline.data.dataset import Dataset
 from pipeline.data.streams import Order
 from pipeline.randomness import LABELLED, UNLABELLED
@@ -52,7 +52,7 @@ def augmentation(dataset: Dataset, config: AugmentConfig) -> Augmentation:
     """What ``config`` and the way the images are stored amount to: photos are stored larger than they are used."""
     crop = config.strong_crop or ("resized" if dataset.stored_size > dataset.image_size else "window")
     return Augmentation(
-        dataset.crop_padding, dataset.flip, config.operations, config.pool == "google", crop == "resized"
+        dataset.crop_padding, dataset.flip, config.operations, config.space == "google", crop == "resized"
     )
 
 
@@ -103,27 +103,6 @@ class TrainImages:
         if len(index):
             kernels.weak_and_strong_views(decoded[num:], index, visit, self.seed, UNLABELLED, self.how, *views)
         return replace(batch, views=Views(*(x.permute(0, 3, 1, 2) for x in (labelled, weak, strong))))
-
-
-class EvalImages:
-    """Central crops of every test image, each exactly once, in contiguous slices of the ranks."""
-
-    def __init__(self, dataset: Dataset, batch_size: int, rank: int, world: int, threads: int) -> None:
-        self.size = dataset.image_size
-        self.reader = BetonReader(str(dataset.test_beton), batch_size, threads, self._crop)
-        self.batch_size, self.labels = batch_size, self.reader.labels
-        num = len(self.labels)
-        self.slices = [np.arange(r * num // world, (r + 1) * num // world, dtype=np.int64) for r in range(world)]
-        self.mine = self.slices[rank]
-
-    def batches(self) -> Iterator[Tensor]:
-        """uint8 [b, 3, S, S], channels_last, in file order."""
-        yield from self.reader.read(cut(self.mine, self.batch_size))
-
-    def _crop(self, decoded: Pixels, _: Ints) -> Tensor:
-        out = _host_images(len(decoded), self.size)
-        kernels.center_crop(decoded, out.numpy())
-        return out.permute(0, 3, 1, 2)
 
 
 def _host_images(num: int, size: int) -> Tensor:

@@ -47,3 +47,8 @@ def build(config: ModelConfig, num_classes: int, seed: int) -> nn.Module:
             return ResNet50(num_classes, config.norm, config.norm_momentum)
         shape = wide_shape(config.name)
         return WideResNet(*shape, num_classes, config.norm, config.norm_momentum, config.dead_preactivation)
+
+
+def network(config: ModelConfig, num_classes: int, seed: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The network as runs train and restore it: on ``device``, in ``dtype`` and channels_last. Raises ValueError."""
+    return build(config, num_classes, seed).to(device, dtype).to(memory_format=torch.channels_last)

@@ -13,12 +13,11 @@ import torch.distributed.checkpoint as dcp
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.nn.functional import interpolate
 
 from pipeline import config, models
-from pipeline.augment import kernels
 from pipeline.config.options import Config
-from pipeline.data.beton_reader import BetonReader, Ints, Pixels, cut
+from pipeline.data.beton_reader import Ints, cut
+from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import Numerics
@@ -51,9 +50,12 @@ class Restored:
         """Logits [N, C] of the images, in their order."""
         return predict(self.model, images, self.numerics, self.ranks)
 
-    def crops(self, beton: Path, indices: Ints | None = None) -> "Crops":
-        """Central crops as evaluation sees them; all of them, or those at `indices`."""
-        return Crops(beton, self.dataset.image_size, self.config.eval_batch, self.threads, indices)
+    def crops(self, beton: Path, indices: Ints | None = None) -> CentralCrops:
+        """Central crops as evaluation sees them; all of them, or those at `indices`. Other sizes are resized."""
+        open_beton(beton)
+        own_size = int(json.loads((beton.parent / "manifest.json").read_text())["image_size"])
+        batch, size = self.config.eval_batch, self.dataset.image_size
+        return CentralCrops(beton, own_size, batch, self.threads, indices=indices, resize_to=size)
 
 
 def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: Ranks) -> Restored:
@@ -67,8 +69,7 @@ def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: 
     # Predictions are in float32 or float64 whatever trained, also where this machine lacks the training's format.
     precision = "fp64" if options.precision == "fp64" else "fp32"
     numerics = Numerics(precision, dataset, ranks.device, options.augment.normalisation)
-    model = models.build(options.model, len(dataset.classes), options.seed).to(ranks.device, numerics.dtype)
-    model = model.to(memory_format=torch.channels_last)
+    model = models.network(options.model, len(dataset.classes), options.seed, ranks.device, numerics.dtype)
     ema = MovingAverage(model, options.ema)
     chosen: nn.Module = ema if weights == "ema" else model
     _load(path, {"ema" if weights == "ema" else "model": chosen.state_dict()})
@@ -105,32 +106,6 @@ def saved_tensor(path: Path, name: str) -> Tensor | None:
     state: dict[str, Any] = {name: torch.empty(described.size, dtype=described.properties.dtype)}
     _load(path, state)
     return state[name]
-
-
-class Crops:
-    """Central crops of images of a beton, each once: uint8 [b, 3, size, size]; others than `size` are resized."""
-
-    def __init__(self, beton: Path, size: int, batch_size: int, threads: int, indices: Ints | None = None) -> None:
-        stored = json.loads((beton.parent / "manifest.json").read_text())
-        self.size, self.own_size, self.batch_size = size, int(stored["image_size"]), batch_size
-        open_beton(beton)
-        self.reader = BetonReader(str(beton), batch_size, threads, self._crop)
-        self.indices = np.arange(len(self.reader.labels)) if indices is None else indices
-        self.labels = self.reader.labels[self.indices]
-        self.slices = [np.arange(len(self.indices))]
-
-    def batches(self) -> Iterator[Tensor]:
-        """In the order of the indices."""
-        yield from self.reader.read(cut(self.indices, self.batch_size))
-
-    def _crop(self, decoded: Pixels, _: Ints) -> Tensor:
-        out = torch.empty(len(decoded), self.own_size, self.own_size, 3, dtype=torch.uint8)
-        kernels.center_crop(decoded, out.numpy())
-        images = out.permute(0, 3, 1, 2)
-        if self.own_size == self.size:
-            return images
-        resized = interpolate(images.float(), size=(self.size, self.size), mode="bilinear", antialias=True)
-        return resized.round().clamp(0, 255).to(torch.uint8)
 
 
 class Noise:

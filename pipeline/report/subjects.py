@@ -12,6 +12,7 @@ from pipeline.calibration.scores import check_predictions
 from pipeline.calibration.sums import Ints
 from pipeline.data.dataset import open_beton
 from pipeline.distributed import Ranks
+from pipeline.report.naming import run_names, short_folders
 from pipeline.report.restore import Noise, Restored, restore
 from pipeline.runs.read import (
     RUN_REMEDY,
@@ -21,8 +22,6 @@ from pipeline.runs.read import (
     read_metrics,
     read_predictions,
     read_result,
-    run_names,
-    short_folders,
 )
 
 MOST_NOISE = 2000

@@ -13,7 +13,7 @@ from pipeline.models.numerics import Numerics
 
 
 class Images(Protocol):
-    """Images to predict, such as data.EvalImages: batches of this rank's ``slices[rank]``, uint8 [b, 3, S, S]."""
+    """Images to predict, such as CentralCrops: batches of this rank's ``slices[rank]``, uint8 [b, 3, S, S]."""
 
     slices: list[NDArray[np.int64]]
 

@@ -13,7 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import models
 from pipeline.config.options import Config
-from pipeline.data.batches import EvalImages, TrainImages
+from pipeline.data.batches import TrainImages
+from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset
 from pipeline.data.streams import Order, VirtualShards
 from pipeline.distributed import Ranks, local_world
@@ -77,7 +78,9 @@ class Training:
         self.quality = LabelQuality(self._hidden_labels(dataset, problem.num_rows), self.num_classes)
         place = ranks.rank, ranks.world
         self.train_images = TrainImages(dataset, order, batches, *place, config.seed, config.augment, threads)
-        self.test_images = EvalImages(dataset, config.eval_batch, *place, threads)
+        self.test_images = CentralCrops(
+            dataset.test_beton, dataset.image_size, config.eval_batch, threads, rank=ranks.rank, world=ranks.world
+        )
         self.progress = Progress(torch.zeros(len(TERMS) + 1, dtype=self.numerics.dtype, device=ranks.device))
         self.kept = {"algorithm": self.algorithm.state(), "mixing": self.mix.state()}
         sizes = batches[0] // ranks.world, batches[1] // ranks.world
@@ -199,10 +202,11 @@ class Training:
         return hidden.to(self.ranks.device)
 
     def _network(self) -> nn.Module:
-        model = models.build(self.config.model, self.num_classes, self.config.seed)
-        if self.ranks.world > 1 and self.ranks.device.type == "cuda":
+        config, ranks = self.config, self.ranks
+        model = models.network(config.model, self.num_classes, config.seed, ranks.device, self.numerics.dtype)
+        if ranks.world > 1 and ranks.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return model.to(self.ranks.device, self.numerics.dtype).to(memory_format=torch.channels_last)
+        return model
 
     def _wrap(self, model: nn.Module, image_size: int) -> nn.Module:
         """DDP, its gradient buckets settled.

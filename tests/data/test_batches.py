@@ -19,7 +19,8 @@ from pipeline import config, train
 from pipeline.augment import kernels
 from pipeline.augment.kernels import Augmentation
 from pipeline.config.options import AugmentConfig
-from pipeline.data.batches import Batch, EvalImages, TrainImages, Views, augmentation
+from pipeline.data.batches import Batch, TrainImages, Views, augmentation
+from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.streams import Order, VirtualShards
 from pipeline.randomness import LABELLED, UNLABELLED
@@ -221,7 +222,7 @@ def test_an_error_in_the_loader_reaches_the_loop(digits: Dataset, monkeypatch: p
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
 def test_every_test_image_once(digits: Dataset, world: int) -> None:
     reader = Reader(str(digits.test_beton))
-    parts = [EvalImages(digits, 64, rank, world, 1) for rank in range(world)]
+    parts = [CentralCrops(digits.test_beton, 32, 64, 1, rank=rank, world=world) for rank in range(world)]
     assert np.concatenate([p.mine for p in parts]).tolist() == list(range(500))
     if world == 3:
         got = torch.cat([b for p in parts for b in p.batches()])
@@ -237,13 +238,13 @@ def test_every_test_image_once(digits: Dataset, world: int) -> None:
     [
         (32, [], False, False),
         (40, [], True, False),
-        (40, ["kernels.strong_crop=window"], False, False),
-        (32, ["kernels.strong_crop=resized", "kernels.pool=google"], True, True),
+        (40, ["augment.strong_crop=window"], False, False),
+        (32, ["augment.strong_crop=resized", "augment.space=google"], True, True),
     ],
 )
 def test_what_the_options_amount_to(
     stored: int, settings: list[str], resized: bool, google: bool, digits: Dataset
 ) -> None:
-    chosen = config.load(None, ["dataset=x", "kernels.operations=2", *settings]).augment
+    chosen = config.load(None, ["dataset=x", "augment.operations=2", *settings]).augment
     how = augmentation(replace(digits, stored_size=stored, flip=True), chosen)
     assert how == Augmentation(digits.crop_padding, True, 2, google, resized)

@@ -30,7 +30,7 @@ from tests.support.ranks import alone, on_ranks
 SETS = {
     "features": (CalibrateMix, "mixing.k_percent=30"),
     "pixels, strong": (CalibrateMix, "mixing.similarity=pixel", "mixing.views=strong", "mixing.k_count=2"),
-    "logits, two each": (CalibrateMix, "mixing.similarity=logit", "mixing.per_labelled=2", "mixing.split=median"),
+    "logits, two each": (CalibrateMix, "mixing.similarity=logit", "mixing.per_labelled=2", "mixing.halves=median"),
     "aum as Eq. 5": (CalibrateMix, "mixing.aum=ema", "mixing.lambda_per=pair", "mixing.fold_max=true"),
     "random": (RandomMixup, "mixing.lambda_per=pair"),
     "all": (MixupAll, "mixing.all_k_percent=40"),
@@ -136,7 +136,7 @@ def test_supervised_mixes_easy_with_hard_labelled() -> None:
 
 @pytest.mark.parametrize("where", ["both", "labelled", "unlabelled"])
 def test_random_pairs_are_two_members_of_their_pool(where: str) -> None:
-    pairs, _ = alone(mixed_by, RandomMixup, f"mixing.pool={where}", "mixing.per_labelled=500")
+    pairs, _ = alone(mixed_by, RandomMixup, f"mixing.members={where}", "mixing.per_labelled=500")
     low, high = {"both": (0, 16), "labelled": (0, 4), "unlabelled": (4, 16)}[where]
     assert len(pairs.lam) == 500 * LABELLED
     assert (pairs.first != pairs.second).all()

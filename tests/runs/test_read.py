@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runs.read import ece_bins, read_metrics, run_names
+from pipeline.report.naming import run_names
+from pipeline.runs.read import ece_bins, read_metrics
 
 
 def test_metrics_lines_and_one_that_a_kill_cut(tmp_path: Path) -> None:

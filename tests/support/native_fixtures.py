@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from pipeline.config.options import Config
-from pipeline.data.batches import EvalImages
 from pipeline.data.beton_reader import BetonReader, cut
+from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_dataset
 from tests.support.dataprep_fixtures import pixels
 
@@ -140,7 +140,8 @@ def opened(folder: Path, labels: str = "all") -> Dataset:
 
 def evaluated(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """(images uint8 [N,S,S,3], labels [N]) of the test split as evaluation reads them."""
-    reader = EvalImages(opened(folder), batch_size=16, rank=0, world=1, threads=1)
+    dataset = opened(folder)
+    reader = CentralCrops(dataset.test_beton, dataset.image_size, 16, 1)
     batches = [batch.permute(0, 2, 3, 1).numpy() for batch in reader.batches()]
     return np.concatenate(batches), reader.labels
 

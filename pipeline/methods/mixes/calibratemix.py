@@ -37,10 +37,10 @@ class CalibrateMix:
         """M = L x per_labelled pairs in the order of the labelled batch; ``first`` is the labelled image."""
         aum, apm = self.difficulty.read(inputs, pseudo, pool)
         labelled, unlabelled = pool.vectors(seen)
-        hard = hard_mask(aum, self.options.split)
+        hard = hard_mask(aum, self.options.halves)
         supervised = pool.num_unlabelled == 0
         others = labelled if supervised else unlabelled
-        others_hard = hard if supervised else hard_mask(apm, self.options.split)
+        others_hard = hard if supervised else hard_mask(apm, self.options.halves)
         partners, lams = [], []
         for repeat in range(self.options.per_labelled):
             partner, easy, tough = pool.tensor(labelled_draws(self.options, self.config.seed, pool, repeat))

@@ -29,13 +29,13 @@ class RandomMixup:
         """Nothing to remember."""
 
     def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs:
-        """Two different members of ``mixing.pool`` for each pair, uniformly."""
+        """Two different members of ``mixing.members`` for each pair, uniformly."""
         total = pool.num_labelled + pool.num_unlabelled
         start, stop = {
             "both": (0, total),
             "labelled": (0, pool.num_labelled),
             "unlabelled": (pool.num_labelled, total),
-        }[self.options.pool]
+        }[self.options.members]
         kinds = np.zeros(pool.num_labelled * self.options.per_labelled, np.int64)
         one, other, lam = listed_draws(self.options, self.config.seed, pool, kinds)
         size = stop - start
