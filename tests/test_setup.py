@@ -213,7 +213,9 @@ def test_make_test_with_arguments_starts_the_tests_at_once() -> None:
 
 def test_make_help_is_the_default_and_lists_the_targets() -> None:
     text = run("make").stdout
-    assert all(f"make {name}" in text for name in ("quickstart", "test", "check", "doctor", "setup", "lint", "clean", "help"))
+    assert all(
+        f"make {name}" in text for name in ("quickstart", "test", "check", "doctor", "setup", "lint", "clean", "help")
+    )
 
 
 def test_clean_spares_data_and_runs(checkout: Path) -> None:

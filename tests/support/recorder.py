@@ -16,9 +16,11 @@ from pipeline.training.training_run import Training
 
 @dataclass
 class Recorder:
-    """``run`` and ``steps`` of one run; with ``stop_at`` its last rank is sent SIGUSR2 in that step."""
+    """``run`` and ``steps`` of one run; in step ``stop_at`` the rank ``signalled`` gets ``number``."""
 
     stop_at: int | None = None
+    signalled: int = -1  # the last
+    number: signal.Signals = signal.SIGUSR2
     run: Training | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
@@ -39,6 +41,6 @@ class Recorder:
         host = pool.inputs.host
         seen = {"labelled": host.labelled_index, "unlabelled": host.unlabelled_index}
         self.steps.append({**seen, **{name: getattr(pairs, name).numpy() for name in ("first", "second", "lam")}})
-        if pool.inputs.step + 1 == self.stop_at and pool.rank == pool.world - 1:
-            os.kill(os.getpid(), signal.SIGUSR2)
+        if pool.inputs.step + 1 == self.stop_at and pool.rank == self.signalled % pool.world:
+            os.kill(os.getpid(), self.number)
         return original(pairs, pool, *others)
