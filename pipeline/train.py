@@ -29,23 +29,23 @@ from pipeline.training.interruption import Interruption
 from pipeline.training.log import RunLog
 from pipeline.training.optimization import learning_rate, set_learning_rate
 from pipeline.training.step_profile import profiled
-from pipeline.training.training_run import Training, choose_threads
+from pipeline.training.training_run import TrainingRun, choose_threads
 
 COMPILERS = (os.environ.get("CXX", "g++"), "g++", "clang++")  # where torch.compile looks without a GPU
 
 
-def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> Training:
+def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> TrainingRun:
     """The whole run, from the newest checkpoint or from step 0 to result.json; returns its parts as they ended."""
     threads = choose_threads(config)
     torch.set_num_threads(threads)
-    run = Training(config, dataset, ranks, threads)
+    run = TrainingRun(config, dataset, ranks, threads)
     resumed = run.load(folder.checkpoints)
     model, ema, optimizer, scaler = run.model, run.ema, run.optimizer, run.numerics.scaler
     log = RunLog(run, folder, threads)
 
     with log.view, Interruption(ranks.device) as interruption:
         if resumed:
-            log.view.say(f"{folder.path}: goes on from step {run.progress.step}")
+            log.view.say(f"{folder.path}: resumes from step {run.progress.step}")
         for inputs in profiled(run, folder.path, log.view) if config.profile else run.inputs():
             step = inputs.step + 1
             set_learning_rate(optimizer, learning_rate(config.optimizer.lr, inputs.step, config.steps))
@@ -53,25 +53,27 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             run.guard.remember(inputs)
 
             # observe: pseudo-labels and margins from the weak views
-            seen = run.passes.observe(inputs)
-            pseudo = run.algorithm.pseudo_label(seen.unlabelled_logits, inputs.rows)
-            run.mix.track(inputs, seen)
+            observed = run.passes.observe(inputs)
+            pseudo = run.algorithm.pseudo_label(observed.unlabelled.logits, inputs.unlabelled.rows)
+            run.mix.track(inputs, observed)
 
             # pair: easy with hard, after the warm-up
-            mixed = run.mixed(inputs, seen, pseudo)
+            groups = run.objective.groups(inputs, pseudo)
+            if inputs.step >= config.warmup:
+                groups = run.mix.groups(groups, run.mixing.pool(inputs, observed, pseudo))
 
-            # learn: [labelled, strong, mixed]
-            terms = run.passes.learn(inputs, seen, pseudo, mixed)
+            # learn: one forward and backward of all groups, such as [labelled, strong, mixed]
+            output = run.passes.learn(inputs, observed, groups)
             optimizer.zero_grad()
-            scaler.scale(terms[0]).backward()
+            scaler.scale(output.loss).backward()
 
             # step: held from the first loss on that is not finite
-            terms, asked_to_stop = run.settle(step, terms, seen, interruption.requested)
+            logged, asked_to_stop = run.agree(step, output, observed, pseudo, interruption.requested)
             scaler.step(optimizer)
             scaler.update()
             ema.update()
-            run.progress.add(step, terms)
-            run.quality.add(inputs.rows, pseudo)
+            run.progress.add(step, logged)
+            run.quality.add(inputs.unlabelled.rows, pseudo)
 
             # log, evaluate, save
             last = step == config.steps

@@ -17,10 +17,9 @@ from pipeline.runs.folder import RunFolder
 from pipeline.training.checkpoint import Writer, complete
 from pipeline.training.inference import predict
 from pipeline.training.label_quality import summary, summary_by_class
+from pipeline.training.live_view import LiveView
 from pipeline.training.optimization import learning_rate
-from pipeline.training.progress import View
-from pipeline.training.step import TERMS
-from pipeline.training.training_run import Training
+from pipeline.training.training_run import LOGGED, TrainingRun
 
 SHOWN = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
 
@@ -28,12 +27,12 @@ SHOWN = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
 class RunLog:
     """Writes for the whole run on rank 0; every method is collective."""
 
-    def __init__(self, run: Training, folder: RunFolder, threads: int) -> None:
+    def __init__(self, run: TrainingRun, folder: RunFolder, threads: int) -> None:
         self.run, self.folder, self.config = run, folder, run.config
         self.main = run.ranks.is_main
         self.writer = Writer(folder.checkpoints, run.ranks)
         step = run.progress.step
-        self.view = View(f"{self.config.algorithm}+{self.config.mix}", self.config.steps, step, self.main)
+        self.view = LiveView(f"{self.config.algorithm}+{self.config.mix}", self.config.steps, step, self.main)
         self.clock = time.monotonic()  # of the last update of progress.seconds
         self.mark = time.monotonic()  # since when the next training line's images count
         self.mark_step = step
@@ -54,7 +53,7 @@ class RunLog:
         now = time.monotonic()
         images = (self.config.batch.labelled + self.config.unlabelled_batch) * (progress.step - self.mark_step)
         line: dict[str, Any] = {"step": progress.step}
-        line |= {name: total / sums[-1] for name, total in zip(TERMS, sums, strict=False)}
+        line |= {name: total / sums[-1] for name, total in zip(LOGGED, sums, strict=False)}
         line |= summary(all_reduce_sum(self.run.quality.since_line))
         self.run.quality.since_line.zero_()
         line["lr"] = learning_rate(self.config.optimizer.lr, progress.step - 1, self.config.steps)

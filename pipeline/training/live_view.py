@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
-class View:
+class LiveView:
     """Rank 0's view of a run; on other ranks it stays silent. Use as a context manager."""
 
     def __init__(self, name: str, steps: int, first_step: int, visible: bool) -> None:
@@ -28,7 +28,7 @@ class View:
         )
         self.task = self.bar.add_task(name, total=steps, completed=first_step, numbers="compiling the loader")
 
-    def __enter__(self) -> "View":
+    def __enter__(self) -> "LiveView":
         self.bar.start()
         return self
 
