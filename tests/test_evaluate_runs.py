@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from pipeline import config, train
+from pipeline.data.batches import part_sources
 from pipeline.data.dataset import open_dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.evaluate import main
 from pipeline.report.guesses import Guesses, guesses
 from pipeline.report.restore import Restored, restore, saved_tensor
 from pipeline.report.subjects import Source, read_subjects
-from pipeline.training.training_run import build_order
 from tests.support.ranks import alone
 from tests.support.reports import refused, report, write
 
@@ -97,7 +97,7 @@ def test_rows_of_the_saved_tables_are_found(run: Path) -> None:
     settings = config.load(run / "config.yaml")
     dataset = open_dataset(settings)
     shards = VirtualShards.of(dataset.num_train, settings.batch.labelled, settings.unlabelled_batch)
-    drawn = build_order(settings, dataset, shards, of.ranks).draw(0, 16).unlabelled
+    drawn = part_sources(settings, dataset, shards)["unlabelled"].order.draw(0, 16)[0]
     visits = saved_tensor(of.checkpoint, "mixing_sharded.visits")
     assert visits is not None and saved_tensor(of.checkpoint, "no.such") is None
     rows = shards.row_of(np.arange(dataset.num_train), 0, 1)

@@ -1,6 +1,6 @@
 """The options of a training run, resolved in one place: strict and typed. options.py declares them.
 
-Precedence: defaults < recipe < budget < YAML < --set (which recipe and budget apply is settled first).
+Precedence: defaults < recipe < budget < YAML < --set (which recipe and budget apply is decided first).
 An unknown key, a wrong type or an impossible combination is a ``ValueError`` of one line that names the
 option and the nearest valid name.
 """

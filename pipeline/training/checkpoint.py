@@ -26,7 +26,7 @@ from pipeline.training.failures import RunError
 
 KEEP = 2
 MANIFEST = "manifest.json"
-State = dict[str, dict[str, Any]]  # tensors that are alike on all ranks, and plain values
+State = dict[str, dict[str, Any]]  # tensors that are alike on all ranks, numbers and strings; no containers
 Tables = dict[str, dict[str, Tensor]]  # this rank's equal part of the rows of each
 
 
@@ -43,13 +43,19 @@ class Writer:
 
     def save(self, step: int, state: State, tables: Tables) -> None:
         """Copies everything into host memory and returns; a thread writes it. Waits for the write before this one."""
-        if self.settle() and self.step == step:
+        if self.wait() and self.step == step:
             return
+        # DCP flattens containers and restores the entries that the loading side asks for: of a dict that is empty
+        # there, nothing. A value of one name is always restored.
+        containers = [
+            f"{group}.{name}" for group, part in state.items() for name, v in part.items() if _is_container(v)
+        ]
+        assert not containers, containers
         staged: Any = self.stager.stage({"state": state, "tables": tables})
         self.step = step
         self.under_way = self.thread.submit(self._write, step, staged["state"], staged["tables"])
 
-    def settle(self) -> bool:
+    def wait(self) -> bool:
         """Waits for the write under way. Whether the checkpoint last begun stands; the same on every rank."""
         return self.under_way is not None and self.under_way.result()
 
@@ -128,6 +134,10 @@ def _shard(tables: Tables, mesh: DeviceMesh) -> dict[str, dict[str, DTensor]]:
         group: {name: DTensor.from_local(rows, mesh, [Shard(0)], run_check=False) for name, rows in parts.items()}
         for group, parts in tables.items()
     }
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple | set)
 
 
 def _describe(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What all ranks settle after a backward pass, in one flat all-reduce and without waiting for the device.
+"""What all ranks agree on after a backward pass, in one flat all-reduce and without waiting for the device.
 
 The loss terms for the log, the BN statistics, whether a rank was asked to stop, and whether everything is finite.
 From the first step that is not, nothing that training keeps changes any more: weights, EMA, BN statistics, AUM, APM and

@@ -90,15 +90,15 @@ class RunLog:
         self.mark += time.monotonic() - began
 
     def stop(self) -> None:
-        """The end of an interrupted run: its checkpoint, and status.json with the step that it will go on from."""
+        """The end of an interrupted run: its checkpoint, and status.json with the step that it will resume from."""
         self.save()
-        self.writer.settle()
+        self.writer.wait()
         if self.main:
             saved = complete(self.folder.checkpoints)[-1:]
             step = int(saved[0].name.removeprefix("step-")) if saved else 0
             self.folder.status("preempted", step)
             self.folder.lock.release()
-            self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, goes on from step {step}")
+            self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, resumes from step {step}")
 
     def finish(self) -> None:
         """predictions.npz, status.json and result.json of the EMA model at the last step."""

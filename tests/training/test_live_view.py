@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from pipeline.training.progress import View
+from pipeline.training.live_view import LiveView
 
 TRAINED = {"step": 5, "loss": 0.5, "mask_rate": 0.25, "impurity": 0.125, "images_per_second": 1234.0}
 
 
 def said(capsys: pytest.CaptureFixture[str], line: dict[str, float | None]) -> str:
-    with View("run", 10, 0, True) as view:
+    with LiveView("run", 10, 0, True) as view:
         view.training(line)
         view.evaluation({"step": 5, "error": 12.345, "ece": 6.5})
     return capsys.readouterr().out
