@@ -161,7 +161,7 @@ def test_killed_and_started_again_it_ends_the_same(data: Path, tmp_path: Path) -
     again = start(given)
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
-    assert "goes on from step" in output
+    assert "resumes from step" in output
     assert result(out) == result(tmp_path / "whole")
     assert lines(out) == lines(tmp_path / "whole")
 

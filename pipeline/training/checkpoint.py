@@ -47,9 +47,8 @@ class Writer:
             return
         # DCP flattens containers and restores the entries that the loading side asks for: of a dict that is empty
         # there, nothing. A value of one name is always restored.
-        containers = [
-            f"{group}.{name}" for group, part in state.items() for name, v in part.items() if _is_container(v)
-        ]
+        values = {f"{group}.{name}": value for group, part in state.items() for name, value in part.items()}
+        containers = [name for name, value in values.items() if isinstance(value, dict | list | tuple | set)]
         assert not containers, containers
         staged: Any = self.stager.stage({"state": state, "tables": tables})
         self.step = step
@@ -134,10 +133,6 @@ def _shard(tables: Tables, mesh: DeviceMesh) -> dict[str, dict[str, DTensor]]:
         group: {name: DTensor.from_local(rows, mesh, [Shard(0)], run_check=False) for name, rows in parts.items()}
         for group, parts in tables.items()
     }
-
-
-def _is_container(value: Any) -> bool:
-    return isinstance(value, dict | list | tuple | set)
 
 
 def _describe(file: Path) -> dict[str, Any]:

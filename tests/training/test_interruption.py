@@ -62,7 +62,7 @@ def test_every_signal_at_any_rank_and_the_end_is_the_same(data: Path, tmp_path: 
         assert "Traceback" not in output or target == 0, output
     assert stops == sorted(set(stops)) and stops[-1] < STEPS
     output, _ = torchrun(2, sets).communicate(timeout=240)
-    assert f"goes on from step {stops[-1]}" in output
+    assert f"resumes from step {stops[-1]}" in output
     assert (lines(out), result(out)) == (lines(whole), result(whole))
 
 
@@ -88,7 +88,7 @@ def test_a_rank_that_raises_is_heard_once_and_torchrun_tries_again(data: Path, t
     assert (said["state"], said["error"]) == ("failed", "ArithmeticError: rank 1 has had enough")
     assert 4 < said["step"] < 2000
     assert output.count("in explode") == 2 and output.count("ArithmeticError: rank 1 has had enough") == 2  # once each
-    assert "goes on from step" in output and "Connection" not in output
+    assert "resumes from step" in output and "Connection" not in output
 
 
 @pytest.mark.slow
