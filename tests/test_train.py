@@ -111,6 +111,7 @@ def numbers(line: dict[str, Any]) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_are_one_run(data: Path, tmp_path: Path) -> None:
     """float64 and group norm: rounding flips no rank or threshold."""
     exact = ("mix=calibratemix", "precision=fp64", "model.norm=group", "warmup_steps=2", "unlabelled.threshold=0.2")
@@ -144,6 +145,7 @@ def wait_for(condition: Any, seconds: float = 180) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_killed_and_started_again_it_ends_the_same(data: Path, tmp_path: Path) -> None:
     """kill -9 of torchrun on two ranks, batch norm of the reference network, bf16 where the processor has it."""
     # log_every=5: no checkpoint but that of step 20 is at a training line

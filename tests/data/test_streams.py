@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data.streams import PartOrder, Stream, VirtualShards, labelled_order, unlabelled_order
@@ -105,7 +105,6 @@ def test_a_batch_larger_than_the_data() -> None:
             shards.check_batch(448, kept_out)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 100), st.integers(1, 90))
 def test_stream_is_a_permutation_each_epoch(num: int, start: int, length: int) -> None:
     members = np.arange(num) * 10

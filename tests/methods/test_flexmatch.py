@@ -86,6 +86,7 @@ def test_ten_steps_equal_the_reference() -> None:
     assert alone(run) == reference()
 
 
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_share_their_counts() -> None:
     seen, counts = reference()
     (zero, counts0), (one, counts1) = on_ranks(2, run)

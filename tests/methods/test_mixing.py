@@ -45,6 +45,7 @@ def local_members(ranks: Ranks) -> list[Any]:
     return [len(pairs.lam), mixed.count, torch.equal(mixed.images, expected)]
 
 
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_make_the_images_of_one() -> None:
     one, two = alone(everything), on_ranks(2, everything)
     for name, whole, *halves in zip([*SETS, "an odd count"], one[0], *(rank[0] for rank in two), strict=True):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.methods.pairing import (
@@ -60,7 +60,6 @@ def slow_pairs(aum: list, apm: list, lf: np.ndarray, uf: np.ndarray, percent: fl
     return partners
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 9), st.integers(4, 30), st.sampled_from([0.0, 5.0, 20.0, 100.0]))
 def test_partners_equal_the_slow_reference(seed: int, num_l: int, num_u: int, percent: float) -> None:
     random = np.random.default_rng(seed)

@@ -84,6 +84,7 @@ def test_ten_steps_equal_the_reference() -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_are_one() -> None:
     weights, *state = reference()
     zero, one = on_ranks(2, run)

@@ -93,6 +93,7 @@ def limit_file_size(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
+@pytest.mark.xdist_group("ranks")
 def test_any_number_of_ranks_and_a_rank_whose_disk_is_full(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert on_ranks(4, write, tmp_path / "four", [7]) == [[True]] * 4
     assert alone(write, tmp_path / "one", [9]) == [True]

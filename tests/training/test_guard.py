@@ -42,6 +42,7 @@ def explode(ranks: Ranks, sets: tuple[str, ...], out: Path) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_the_step_is_named_and_undone_on_all_ranks(data: Path, tmp_path: Path) -> None:
     ranks = on_ranks(2, explode, (f"data={data}", "steps=40"), tmp_path)
     message, found, *_, steps = ranks[0]

@@ -14,6 +14,7 @@ from tests.support.launch import ROOT, SMALL, children, gone, lines, result, sta
 from tests.support.ranks import on_ranks
 from tests.support.recorder import Recorder
 
+pytestmark = pytest.mark.xdist_group("ranks")
 STEPS = 60
 
 

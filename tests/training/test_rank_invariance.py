@@ -74,6 +74,7 @@ def largest(one: Path, other: Path, steps: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_the_number_of_ranks_changes_nothing(data: Path, tmp_path: Path) -> None:
     two = on_ranks(2, all_runs, data, tmp_path)
     status = json.loads((tmp_path / "relay/status.json").read_text())

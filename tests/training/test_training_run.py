@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from pipeline import config, models, train
@@ -25,6 +26,7 @@ def three_steps(ranks: Ranks, data: Path, out: Path) -> dict[str, torch.Tensor]:
     return {**run.model.state_dict(), **{f"ema.{k}": v for k, v in run.ema.module.state_dict().items()}}
 
 
+@pytest.mark.xdist_group("ranks")
 def test_the_reference_network_on_two_ranks(data: Path, tmp_path: Path) -> None:
     zero, one = on_ranks(2, three_steps, data, tmp_path / "run")
     start = models.build(ModelConfig(), 10, 0).state_dict()
@@ -41,6 +43,7 @@ def fresh(ranks: Ranks, data: Path) -> Any:
     return run.model.state_dict(), [p.grad for p in run.model.parameters()]
 
 
+@pytest.mark.xdist_group("ranks")
 def test_settling_the_buckets_leaves_no_trace(data: Path) -> None:
     start = models.build(ModelConfig(), 10, 0).state_dict()
     for state, gradients in on_ranks(2, fresh, data):
