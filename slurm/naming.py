@@ -5,8 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.config.options import Config
-from pipeline.runs.folder import FREE
+from pipeline.config import RESUMABLE_OPTIONS, Config
 
 
 def digest(config: Config) -> str:
@@ -15,7 +14,7 @@ def digest(config: Config) -> str:
     Defaults are left out so that a new option does not rename the runs that do not use it.
     """
     defaults = flat(Config())
-    said = {n: v for n, v in flat(config).items() if n not in FREE and v != defaults[n]}
+    said = {n: v for n, v in flat(config).items() if n not in RESUMABLE_OPTIONS and v != defaults[n]}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
 

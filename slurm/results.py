@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.calibration.scores import slices, softmax
 from pipeline.calibration.sums import bin_index
-from pipeline.runs.folder import changed_options
+from pipeline.config import changed_options
 from slurm import paper, runs
 from slurm.grid import Cell, Grid
 from slurm.paper import Published

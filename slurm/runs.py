@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs.lock import start_of
+from pipeline.runs.checkpoints import last_saved_step
+from pipeline.runs.lock import live_owner
 
-STALE_SECONDS = 60  # of the trainer's lock
 ENDS = {"finished", "failed", "preempted", "crashed", "lost"}
 
 
@@ -41,17 +41,12 @@ def result(run: Path) -> dict[str, Any] | None:
 
 def saved_step(run: Path) -> int:
     """The step of the newest checkpoint, 0 where there is none."""
-    return max((int(path.name[5:]) for path in run.glob("checkpoints/step-*")), default=0)
+    return last_saved_step(run / "checkpoints")
 
 
 def is_locked(run: Path) -> bool:
     """A live trainer is writing this folder."""
-    lock = read_json(run / "lock.json")
-    if not lock:
-        return False
-    if lock["host"] == socket.gethostname():
-        return start_of(lock["pid"]) == lock.get("started")
-    return time.time() - lock["time"] < STALE_SECONDS
+    return live_owner(run) is not None
 
 
 def append_event(run: Path, event: str, job: str, restart: int, step: int = 0, code: int = 0) -> None:

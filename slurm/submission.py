@@ -21,7 +21,7 @@ import yaml
 from submitit.helpers import clean_env
 from submitit.slurm.slurm import _make_sbatch_string
 
-from pipeline.data.streams import shard_count
+from pipeline.config import most_virtual_shards
 from pipeline.runs.files import write_atomically
 from slurm import cluster, snapshot
 from slurm.cluster import Resources
@@ -49,11 +49,10 @@ def data_problems(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         config = cell.config
         folder = Path(config.data) / config.dataset
-        name = f"{config.labels}-seed{config.seed}"
         if not (folder / "manifest.json").is_file():
             found[f"{folder}: no such data folder; make it with dataprep/make_beton.py, or --set data=DIR"] = None
         elif split_hash(cell) is None:
-            found[f"{folder}: no split {name}; add it with dataprep/make_beton.py"] = None
+            found[f"{folder}: no split {config.split_name}; add it with dataprep/make_beton.py"] = None
     return list(found)
 
 
@@ -61,7 +60,7 @@ def split_hash(cell: Cell) -> str | None:
     """sha256 of the labelled split, by the data folder's manifest; None where it has none of that name."""
     path = Path(cell.config.data) / cell.config.dataset / "manifest.json"
     try:
-        split = json.loads(path.read_text())["splits"].get(f"{cell.config.labels}-seed{cell.config.seed}")
+        split = json.loads(path.read_text())["splits"].get(cell.config.split_name)
     except (OSError, ValueError, KeyError):
         return None
     return split["sha256"] if split else None
@@ -69,7 +68,9 @@ def split_hash(cell: Cell) -> str | None:
 
 def rank_problems(cells: Sequence[Cell], ranks: int) -> list[str]:
     """Ranks must divide the virtual shards of a batch; a small data set may have fewer, which the trainer will say."""
-    wrong = {c.dataset for c in cells if shard_count(c.config.batch.labelled, c.config.unlabelled_batch) % ranks}
+    wrong = {
+        c.dataset for c in cells if most_virtual_shards(c.config.batch.labelled, c.config.unlabelled_batch) % ranks
+    }
     return [f"{ranks} ranks do not divide the batches of {name}; use a power of two" for name in sorted(wrong)]
 
 
