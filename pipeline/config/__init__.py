@@ -3,7 +3,7 @@
 identity.py says which of them make a run what it is.
 """
 
-from pipeline.config.identity import RESUMABLE_OPTIONS, changed_options, flat_values
+from pipeline.config.identity import DEFAULTS, RESUMABLE_OPTIONS, changed_options, flat_values
 from pipeline.config.options import Config, most_virtual_shards
 from pipeline.config.reading import (
     OPTIONS,
@@ -20,6 +20,7 @@ from pipeline.config.reading import (
 )
 
 __all__ = [
+    "DEFAULTS",
     "OPTIONS",
     "RESUMABLE_OPTIONS",
     "YAML_LOADER",

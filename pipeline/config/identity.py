@@ -1,18 +1,22 @@
 """Which options make a run what it is, and which may change when it is resumed."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from pipeline.config.options import Config
-from pipeline.config.reading import flatten
+from pipeline.config.reading import OPTIONS, flatten
 
 # Where a run lies, how fast it goes and how it reports: a resumed run may change these, the result stays the same.
 RESUMABLE_OPTIONS = frozenset({"out", "data", "threads", "eval_batch", "log_every", "checkpoint_every", "profile"})
 
 
+_values = attrgetter(*OPTIONS)
+
+
 def flat_values(config: Config) -> dict[str, Any]:
     """Every option's value by its dotted name."""
-    return flatten(config.to_dict())
+    return dict(zip(OPTIONS, _values(config), strict=True))
 
 
 DEFAULTS = flat_values(Config())

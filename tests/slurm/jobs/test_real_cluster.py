@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from slurm import collect, grid, runs, situation, submit
-from slurm.grid import Cell
+from pipeline.runs.read import is_finished, last_training_line
+from slurm import collect, submit
+from slurm.grids import grid
+from slurm.grids.grid import Cell
+from slurm.jobs import history
+from slurm.outcome.status import run_status
 from tests.support import minislurm
 from tests.support.grids import write_grid
 from tests.support.minislurm import NODES, PRIVATE, MiniSlurm, wait_for
@@ -67,13 +71,13 @@ def test_every_disturbance(client: MiniSlurm, data: Path, tmp_path: Path, capsys
     assert submit.main([*asked, "--sbatch", "hold"]) == 0
     cells = list(grid.load(path).runs().values())
     killed, requeued, cancelled, late, graced, ungraced = cells
-    jobs = {cell: situation.submitted_as(cell.folder)[1] for cell in cells}
+    jobs = {cell: submitted_as(cell) for cell in cells}
     array = jobs[killed].partition("_")[0]
     assert list(jobs.values()) == [f"{array}_{index}" for index in range(6)]  # one array
     # the same partition would wait for the other: each has a node
-    place = {graced: (NODES[1], "low"), ungraced: (NODES[1], "lowkill")}
+    wanted = {graced: (NODES[1], "low"), ungraced: (NODES[1], "lowkill")}
     for cell in cells:
-        node, partition = place.get(cell, (NODES[0], "main"))
+        node, partition = wanted.get(cell, (NODES[0], "main"))
         client.run("scontrol", "update", f"JobId={jobs[cell]}", f"ReqNodeList={node}", f"Partition={partition}")
     client.run("scontrol", "release", *jobs.values())
 
@@ -88,7 +92,7 @@ def test_every_disturbance(client: MiniSlurm, data: Path, tmp_path: Path, capsys
     go_on_when_warned(held[late])
     client.run("scontrol", "update", f"JobId={jobs[late]}", "TimeLimit=60")  # of its next life
     wait_for(lambda: jobs[cancelled] not in client.jobs(), PATIENCE, lambda: logs(cells))
-    assert situation.situation(cancelled, {}).kind == "preempted"  # and not back in the queue
+    assert run_status(cancelled, {}).state == "preempted"  # and not back in the queue
     assert submit.main(asked) == 0
     assert "submitted 1 runs" in capsys.readouterr().out  # the others wait or run
 
@@ -120,7 +124,7 @@ def hold_at_first_step(cells: Sequence[Cell]) -> dict[Cell, int]:
 
     def look() -> bool:
         for cell in cells:
-            if cell not in held and runs.last_training_line(cell.folder):
+            if cell not in held and last_training_line(cell.folder):
                 held[cell] = json.loads((cell.folder / "lock.json").read_text())["pid"]
                 os.kill(held[cell], signal.SIGSTOP)
         return len(held) == len(cells)
@@ -148,8 +152,15 @@ def end_soon(client: MiniSlurm, job: str) -> None:
     client.run("scontrol", "update", f"JobId={job}", f"TimeLimit={-(-(elapsed + 45) // 60)}")
 
 
+def submitted_as(cell: Cell) -> str:
+    """The id of its job."""
+    job = history.last_job(cell.folder)
+    assert job is not None
+    return job.job
+
+
 def ends(cell: Cell) -> list[str]:
-    return [event["event"] for event in runs.events(cell.folder) if event["event"] != "start"]
+    return [event.event for event in history.events(cell.folder) if event.event != "start"]
 
 
 def result(run: Path) -> dict[str, Any]:
@@ -184,7 +195,7 @@ def test_two_nodes_compute_what_one_does(client: MiniSlurm, data: Path, tmp_path
         sizes = [f"--nodes={nodes}", f"--tasks-per-node={tasks}", f"--gpus-per-node={tasks}"]
         assert submit.main(["--grid", str(path), "--cluster=slurm", "--only", only, *sizes, *ONE_CORE]) == 0
         cells += grid.select(grid.load(path), only).cells
-    wait_for(lambda: all(runs.read(cell.folder).finished for cell in cells), PATIENCE, lambda: logs(cells))
+    wait_for(lambda: all(is_finished(cell.folder) for cell in cells), PATIENCE, lambda: logs(cells))
     assert [json.loads((cell.folder / "environment.json").read_text())["ranks"] for cell in cells] == [4, 4]
     assert result(cells[0].folder) == result(cells[1].folder)
 
@@ -218,7 +229,7 @@ def test_arrays_stay_below_the_clusters_limit(data: Path, tmp_path: Path, monkey
         path = write_grid(tmp_path, data)
         asked = ["--grid", str(path), "--cluster=slurm", "--cpus-per-task=1", "--sbatch", "hold"]
         assert submit.main(asked) == 0
-        ids = [situation.submitted_as(cell.folder)[1] for cell in grid.load(path).cells]
+        ids = [submitted_as(cell) for cell in grid.load(path).cells]
         first, second = ids[0].partition("_")[0], ids[4].partition("_")[0]
         assert ids == [*(f"{first}_{i}" for i in range(4)), *(f"{second}_{i}" for i in range(2))]
         assert sorted(slurm.jobs()) == sorted(ids)

@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipeline import config as configuration
-from pipeline.config import RESUMABLE_OPTIONS
-from slurm import grid, naming, paper
+from slurm.grids import grid, naming, paper
 
 TABLES = (1, 2, 3, 4)
 DIGITS = {
@@ -37,15 +33,6 @@ def test_a_table_grid_is_the_papers_cells_times_three_seeds(number: int) -> None
     ours = Counter((cell.dataset, cell.labels, cell.method, cell.seed) for cell in table_grid(number).cells)
     cells = {(dataset, labels, method) for _, method, dataset, labels in paper.table(number)}
     assert ours == Counter((*cell, seed) for cell in cells for seed in (0, 1, 2))
-
-
-def test_the_tables_have_all_of_the_papers_436_numbers() -> None:
-    assert [len(paper.table(number)) for number in TABLES] == [136, 240, 32, 28]
-    best = paper.table(1)["ece", "FixMatch + CalibrateMix", "cifar10", "4"]
-    assert best == paper.Published(3.24, 0.12, True)
-    assert paper.table(2)["error", "SoftMatch + CalibrateMix + LS", "cifar100", "4"].std is None
-    with pytest.raises(ValueError, match="tables 1, 2, 3, 4"):
-        paper.table(5)
 
 
 def test_the_tables_share_the_runs_that_they_repeat() -> None:
@@ -89,26 +76,6 @@ def test_folder_name(tmp_path: Path) -> None:
     assert second.folder.name.startswith("1-")
 
 
-CADENCE = {"log_every": 7, "checkpoint_every": 9}
-FREE_VALUES = {"out": "x", "data": "/elsewhere", "threads": 3, "eval_batch": 11, "profile": True, **CADENCE}
-
-
-@pytest.mark.parametrize("name", FREE_VALUES)
-def test_what_does_not_change_the_result_does_not_change_the_name(name: str) -> None:
-    config = configuration.load(grid.PROJECT / "configs/digits.yaml")
-    assert naming.digest(dataclasses.replace(config, **{name: FREE_VALUES[name]})) == naming.digest(config)
-    assert set(FREE_VALUES) == RESUMABLE_OPTIONS  # what a run may change as it goes on
-
-
-@given(
-    st.sampled_from(["steps", "eval_every", "batch.labelled", "batch.ratio", "mixing.per_labelled"]), st.integers(2, 99)
-)
-def test_what_changes_the_result_changes_the_name(name: str, value: int) -> None:
-    before = configuration.load(grid.PROJECT / "configs/digits.yaml", ["steps=7"])
-    after = configuration.load(grid.PROJECT / "configs/digits.yaml", ["steps=7", f"{name}={value}"])
-    assert (naming.digest(before) == naming.digest(after)) == (before == after)
-
-
 def test_a_cell_is_its_data_sets_config_and_a_few_options_over_it(tmp_path: Path) -> None:
     content = {**DIGITS, "options": {"steps": 90, "batch": {"labelled": 8}}}
     cells = grid.load(write(tmp_path, content), ["steps=80"]).cells
@@ -135,7 +102,7 @@ def test_select() -> None:
         ("svhn", "100"),
     }
     assert {c.seed for c in chosen.cells} == {0}
-    with pytest.raises(ValueError, match=r"no cell fits seed=3; the grid has 0, 1, 2"):
+    with pytest.raises(ValueError, match=r"no cell has seed=3; the grid has 0, 1, 2"):
         grid.select(table, "seed=3")
     with pytest.raises(ValueError, match=r"unknown key data; did you mean dataset\?"):
         grid.select(table, "data=cifar10")

@@ -1,4 +1,4 @@
-"""A copy of the code that jobs run, so that editing the checkout does not change what is queued."""
+"""A copy of the code for the jobs to run, so that editing the checkout does not change what is queued."""
 
 import hashlib
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 PARTS = ("pipeline", "slurm")
 
 
-def place(project: Path, into: Path) -> Path:
-    """Where the copy goes: ``into``/<hash of the content>."""
+def location(project: Path, into: Path) -> Path:
+    """The folder of the copy: ``into``/<hash of the content>."""
     digest = hashlib.sha256()
     for file in _files(project):
         digest.update(f"{file}\0".encode() + (project / file).read_bytes() + b"\0")
@@ -18,10 +18,10 @@ def place(project: Path, into: Path) -> Path:
 
 
 def take(project: Path, folder: Path) -> None:
-    """Copies the packages to ``folder``, whole or not at all; the same content is copied once.
+    """Copies the packages to ``folder``, whole or not at all; the same content is copied only once.
 
-    Compiled kernels come along: numba finds them by the sources' times, which a copy keeps, and else every rank of the
-    first jobs would compile them.
+    Compiled kernels are copied too, or every rank of the first jobs would compile them again: numba finds them by the
+    modification times of the sources, which a copy keeps.
     """
     if folder.exists():
         return
@@ -39,12 +39,12 @@ def take(project: Path, folder: Path) -> None:
 
 
 def commit(project: Path) -> str:
-    """The checkout's commit, with "-dirty" where it was edited since; "unknown" outside of git."""
+    """The checkout's commit, with "-dirty" where it has been edited since; "unknown" outside of git."""
     return _git(project, "describe", "--always", "--dirty", "--abbrev=40").strip() or "unknown"
 
 
 def _files(project: Path) -> list[Path]:
-    """What git knows or would take, else everything but caches."""
+    """What git tracks or would add; outside of git everything but caches."""
     listed = _git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS)
     names = [Path(name) for name in listed.split("\0") if name]
     if not names:

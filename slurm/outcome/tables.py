@@ -1,11 +1,12 @@
-"""The table as Markdown, LaTeX and CSV. Numbers are percent, mean +- std over seeds, the paper's below ours."""
+"""A grid's table as Markdown, LaTeX and CSV: percent, mean ± std over seeds, the paper's values below ours."""
 
 import csv
 import io
 import re
 from collections.abc import Sequence
 
-from slurm.results import Entry, best
+from slurm.grids.paper import Key
+from slurm.outcome.entries import Entry, best_entries
 
 TITLES = {"ece": "ECE %, 10 bins", "error": "Error %"}
 Column = tuple[str, str]
@@ -22,8 +23,8 @@ def methods(table: Sequence[Entry]) -> list[str]:
 
 
 def markdown(table: Sequence[Entry], title: str) -> str:
-    """A section for each metric; ours, and under it the paper's with the difference."""
-    chosen, parts = best(table), [f"# {title}", _progress(table), ""]
+    """A section for each metric; below our value the paper's and the difference."""
+    chosen, parts = best_entries(table), [f"# {title}", _progress(table), ""]
     for metric, name in TITLES.items():
         heads = [f"{dataset} {labels}" for dataset, labels in columns(table)]
         parts += [f"## {name}", "", _row(["", *heads]), _row(["---", *["---:"] * len(heads)])]
@@ -37,16 +38,17 @@ def markdown(table: Sequence[Entry], title: str) -> str:
 
 
 LEGEND = (
-    "Mean ± std (ddof 0) over the finished seeds; fewer than asked for are counted, as in (2/3). Bold: our best of the "
-    "same base method in a column (with label smoothing apart). Under it the paper's value (std over 3 runs, bold as "
-    "printed) and ours less the paper's; ≈ where that is within noise: two standard errors of both means, and for the "
-    "ECE no less than the floor that a perfectly calibrated model would score on this test set."
+    "Mean ± std (ddof 0) over the finished seeds, with their number until all are, as in (2/3). Bold: our "
+    "best of the same base method in a column; runs with label smoothing compete among themselves. Below it the "
+    "paper's value (std over 3 runs, bold as printed) and our mean minus the paper's; ≈ where that is within noise: "
+    "two standard errors of both means, and for the ECE at least the floor that a perfectly calibrated model would "
+    "score on this test set."
 )
 
 
 def latex(table: Sequence[Entry], title: str) -> str:
-    """The same with booktabs; the paper's value is small and grey."""
-    chosen, heads = best(table), columns(table)
+    """The same table with booktabs; the paper's values are small and grey."""
+    chosen, heads = best_entries(table), columns(table)
     lines = [f"% {title}. Needs booktabs and xcolor.", f"\\begin{{tabular}}{{l{'r' * len(heads)}}}", "\\toprule"]
     for metric, name in TITLES.items():
         names = " & ".join(_tex(f"{dataset} {labels}") for dataset, labels in heads)
@@ -62,27 +64,27 @@ def latex(table: Sequence[Entry], title: str) -> str:
 
 
 def as_csv(table: Sequence[Entry]) -> str:
-    """One line an entry, unrounded; empty where a number is missing."""
-    chosen, out = best(table), io.StringIO()
+    """One line for each entry, unrounded; empty where a number is missing."""
+    chosen, out = best_entries(table), io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     heads = ["metric", "method", "dataset", "labels", "mean", "std", "seeds", "seeds_wanted", "best", "ece_floor"]
     writer.writerow([*heads, "paper_mean", "paper_std", "paper_bold", "difference", "noise", "within_noise"])
     for e in table:
-        ours = [e.mean, e.std if e.values else None, len(e.values), e.wanted, int(_key(e) in chosen), e.floor]
+        ours = [e.mean, e.std if e.values else None, len(e.values), e.wanted, int(e.key in chosen), e.floor]
         theirs = [e.paper.mean, e.paper.std, int(e.paper.bold)] if e.paper else [None, None, None]
         compared = [e.difference, e.noise, int(_is_noise(e))] if e.difference is not None else [None, None, None]
         writer.writerow([e.metric, e.method, e.dataset, e.labels, *ours, *theirs, *compared])
     return out.getvalue()
 
 
-def _ours(entry: Entry | None, chosen: set[tuple[str, str, str, str]]) -> str:
+def _ours(entry: Entry | None, chosen: set[Key]) -> str:
     if entry is None:
         return ""
     if entry.mean is None:
         return "missing"
     partial = f" ({len(entry.values)}/{entry.wanted})" if len(entry.values) < entry.wanted else ""
     text = f"{entry.mean:.2f} ± {entry.std:.2f}"
-    return (f"**{text}**" if _key(entry) in chosen else text) + partial
+    return (f"**{text}**" if entry.key in chosen else text) + partial
 
 
 def _papers(entry: Entry | None) -> str:
@@ -95,7 +97,7 @@ def _papers(entry: Entry | None) -> str:
     return f"{text}, {'≈ ' if _is_noise(entry) else ''}{entry.difference:+.2f}"
 
 
-def _tex_ours(entry: Entry | None, chosen: set[tuple[str, str, str, str]]) -> str:
+def _tex_ours(entry: Entry | None, chosen: set[Key]) -> str:
     return _tex_bold(_ours(entry, chosen))
 
 
@@ -114,13 +116,9 @@ def _is_noise(entry: Entry) -> bool:
     return entry.difference is not None and abs(entry.difference) <= entry.noise
 
 
-def _key(entry: Entry) -> tuple[str, str, str, str]:
-    return entry.metric, entry.method, entry.dataset, entry.labels
-
-
 def _find(table: Sequence[Entry], metric: str, method: str, column: Column) -> Entry | None:
     wanted = (metric, method, *column)
-    return next((entry for entry in table if _key(entry) == wanted), None)
+    return next((entry for entry in table if entry.key == wanted), None)
 
 
 def _progress(table: Sequence[Entry]) -> str:

@@ -1,17 +1,17 @@
-"""The grid in one picture: ours with std, the paper's as rings, a panel for each metric and data set."""
+"""A grid's table as a figure: our means with std, the paper's as rings, one panel for each metric and column."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slurm.results import Entry
-from slurm.tables import TITLES, columns, methods
+from slurm.outcome.entries import Entry
+from slurm.outcome.tables import TITLES, columns, methods
 
 ACROSS = 5
 
 
 def write(path: Path, table: Sequence[Entry], title: str) -> None:
-    """A PNG. Missing entries are left out; a data set with none keeps its empty panel."""
+    """Writes a PNG. Missing entries are left out; the panel of a column without any stays empty."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -17,9 +17,7 @@ Precedence: config file < seed < grid options < dataset and labels < data set op
 
 import dataclasses
 import difflib
-import functools
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +25,9 @@ from typing import Any
 
 from pipeline import config as configuration
 from pipeline.config.options import Config
-from slurm.naming import assignments, digest, flat
+from slurm.grids.naming import digest, method_name
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 GRID_KEYS = ("paper_table", "root", "seeds", "options", "gpu_hours", "mixing_factor", "blocks")
 BLOCK_KEYS = ("datasets", "methods")
 DATASET_KEYS = ("labels", "options", "config")
@@ -70,7 +68,7 @@ class Grid:
         return found
 
     def hours(self, cell: Cell) -> float | None:
-        """GPU-hours of a whole run, by the file's table; None where it names no such data set."""
+        """Estimated GPU-hours of a whole run; None where ``gpu_hours`` does not name its data set."""
         if cell.dataset not in self.gpu_hours:
             return None
         factor = 1.0 if cell.config.mix == "none" else self.mixing_factor
@@ -84,41 +82,73 @@ def load(path: str | Path, sets: Sequence[str] = (), root: str | Path | None = N
     seeds = content.get("seeds", [0, 1, 2])
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise ValueError(f"{path}: seeds: expected a list of whole numbers, got {seeds!r}")
-    common = assignments(_mapping(content.get("options", {}), f"{path}: options"))
-    given = _Given(path, Path(root or content.get("root", "runs")), seeds, common, sets)
-    cells = [c for n, block in enumerate(content["blocks"]) for c in _expand(block, f"{path}: blocks[{n}]", given)]
+    common = configuration.flatten(_mapping(content.get("options", {}), f"{path}: options"))
+    root = Path(root or content.get("root", "runs"))
+    file = _File(path, root, seeds, common, configuration.parse_sets(sets))
+    cells = [c for n, block in enumerate(content["blocks"]) for c in _expand(block, f"{path}: blocks[{n}]", file)]
     hours, factor = content.get("gpu_hours", {}), content.get("mixing_factor", 1.0)
-    grid = Grid(path.stem, given.root, tuple(cells), content.get("paper_table"), hours, factor)
+    grid = Grid(path.stem, root, tuple(cells), content.get("paper_table"), hours, factor)
     return select(grid, only) if only else grid
 
 
 def select(grid: Grid, only: str) -> Grid:
-    """The cells that fit "dataset=cifar10,seed=0": keys dataset, method, labels, seed; values joined by |."""
+    """The cells that match "dataset=cifar10,seed=0": keys dataset, method, labels, seed; values joined by |."""
     wanted = [part.partition("=") for part in only.split(",") if part.strip()]
     for key, _, _ in wanted:
         _known(key.strip(), ("dataset", "method", "labels", "seed"), "--only")
     cells = grid.cells
     for key, _, values in wanted:
-        fitting = {value.strip().lower() for value in values.split("|")}
+        chosen = {value.strip().lower() for value in values.split("|")}
         known = sorted({str(getattr(cell, key.strip())) for cell in grid.cells})
-        cells = tuple(cell for cell in cells if str(getattr(cell, key.strip())).lower() in fitting)
+        cells = tuple(cell for cell in cells if str(getattr(cell, key.strip())).lower() in chosen)
         if not cells:
-            raise ValueError(f"--only {only}: no cell fits {key.strip()}={values}; the grid has {', '.join(known)}")
+            raise ValueError(f"--only {only}: no cell has {key.strip()}={values}; the grid has {', '.join(known)}")
     return dataclasses.replace(grid, cells=cells)
 
 
+Options = Mapping[str, Any]  # by flat names
+
+
 @dataclass(frozen=True)
-class _Given:
-    """What holds for every block of a file."""
+class _File:
+    """What holds for every block of a grid file."""
 
     path: Path
     root: Path
     seeds: Sequence[int]
-    common: Sequence[str]
-    sets: Sequence[str]
+    common: Options
+    sets: Options
 
 
-def _expand(block: Any, where: str, given: _Given) -> Iterator[Cell]:
+@dataclass(frozen=True)
+class _Column:
+    """A data set with a number of labels: the options of its config file, and those that the grid sets over them."""
+
+    file: _File
+    dataset: str
+    labels: str
+    base: Options
+    own: Options
+
+    def options(self, seed: Options, method: Options) -> Options:
+        """In order of precedence."""
+        return {**self.base, **seed, **self.file.common, **self.own, **method, **self.file.sets}
+
+    def cells(self, name: str, method: Options) -> Iterator[Cell]:
+        """One run for each seed."""
+        before = _without_method(self.options({}, {}))
+        for seed in self.file.seeds:
+            try:
+                config = configuration.resolve(self.options({"seed": seed}, method))
+            except ValueError as error:
+                where = f"{self.file.path}: {name}, {self.dataset}, labels {self.labels}"
+                raise ValueError(f"{where}: {error}") from None
+            folder = self.file.root / config.dataset / method_name(config, method, before) / config.labels
+            out = str(folder / f"{config.seed}-{digest(config)}")
+            yield Cell(self.dataset, name, self.labels, seed, dataclasses.replace(config, out=out))
+
+
+def _expand(block: Any, where: str, file: _File) -> Iterator[Cell]:
     content = _keyed(block, BLOCK_KEYS, where)
     if missing := [key for key in BLOCK_KEYS if not content.get(key)]:
         raise ValueError(f"{where}: has no {missing[0]}")
@@ -126,53 +156,19 @@ def _expand(block: Any, where: str, given: _Given) -> Iterator[Cell]:
     for dataset, value in _mapping(content["datasets"], f"{where}.datasets").items():
         entry = _dataset(value, f"{where}.datasets.{dataset}")
         base = _base(dataset, entry, f"{where}.datasets.{dataset}")
-        for labels, (method, options) in itertools.product(entry["labels"], methods.items()):
-            own = assignments({"dataset": dataset, "labels": str(labels), **entry.get("options", {})})
-            order = _Order(base, (*given.common, *own), tuple(assignments(options or {})), tuple(given.sets))
-            for seed in given.seeds:
-                try:
-                    config = _config(order, seed, given.root)
-                except ValueError as error:
-                    raise ValueError(f"{given.path}: {method}, {dataset}, labels {labels}: {error}") from None
-                yield Cell(dataset, str(method), str(labels), seed, config)
+        for labels, (method, options) in itertools.product(map(str, entry["labels"]), methods.items()):
+            own = configuration.flatten({"dataset": dataset, "labels": labels, **entry.get("options", {})})
+            yield from _Column(file, dataset, labels, base, own).cells(
+                str(method), configuration.flatten(options or {})
+            )
 
 
-@dataclass(frozen=True)
-class _Order:
-    """The options of a cell but for its seed, in order of precedence."""
-
-    base: Path | None
-    before: tuple[str, ...]
-    method: tuple[str, ...]
-    sets: tuple[str, ...]
-
-
-def _config(order: _Order, seed: int, root: Path) -> Config:
-    """The resolved options of a cell, ``out`` included."""
-    config = configuration.load(order.base, [f"seed={seed}", *order.before, *order.method, *order.sets])
-    folder = root / config.dataset / method_name(config, order) / config.labels / f"{config.seed}-{digest(config)}"
-    return dataclasses.replace(config, out=str(folder))
-
-
-def method_name(config: Config, order: _Order) -> str:
-    """The folder of a method: algorithm, mix, and the options it names where they change something.
-
-    So "SoftMatch + CM k=5" and "SoftMatch + CalibrateMix", the same run under two names, share a folder.
-    """
-    words = [config.algorithm, *([config.mix] if config.mix != "none" else [])]
-    now, before = flat(config), _without_method(order.base, (*order.before, *order.sets))
-    for name in (line.partition("=")[0] for line in order.method):
-        if now[name] != before[name] and name not in {"algorithm", "mix"}:
-            words.append(f"{name.rpartition('.')[2]}={now[name]}")
-    return re.sub(r"[^\w.=+-]+", "_", "-".join(words))
-
-
-@functools.cache
-def _without_method(base: Path | None, lines: tuple[str, ...]) -> dict[str, Any]:
+def _without_method(given: Options) -> Options:
+    """Every option of a run whose method sets none; the defaults where that is impossible."""
     try:
-        return flat(configuration.load(base, lines))
-    except ValueError:  # options that make sense with the method alone
-        return flat(Config())
+        return configuration.flat_values(configuration.resolve(given))
+    except ValueError:
+        return configuration.DEFAULTS
 
 
 def _dataset(value: Any, where: str) -> dict[str, Any]:
@@ -182,14 +178,14 @@ def _dataset(value: Any, where: str) -> dict[str, Any]:
     return entry
 
 
-def _base(dataset: str, entry: Mapping[str, Any], where: str) -> Path | None:
-    """The data set's config file; ``config: null`` says that there is none."""
+def _base(dataset: str, entry: Mapping[str, Any], where: str) -> Options:
+    """The options of the data set's config file; ``config: null`` says that there is none."""
     if "config" in entry and entry["config"] is None:
-        return None
+        return {}
     path = PROJECT / entry.get("config", f"configs/{dataset}.yaml")
     if not path.is_file():
         raise ValueError(f"{where}: {path} does not exist; name another with config:, or none with config: null")
-    return path
+    return configuration.read_options(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the SLURM at hand has, asked of sinfo, squeue and scontrol; nothing here needs sacct."""
+"""What this SLURM cluster offers and what it is running, by sinfo, squeue and scontrol; nothing here needs sacct."""
 
 import getpass
 import os
@@ -6,35 +6,18 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from slurm.jobs.resources import Resources, minutes
 
 CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf", "/run/slurm/conf/slurm.conf")
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What a job asks for. ``minutes`` is its time limit, ``memory_gb`` a node's."""
-
-    nodes: int = 1
-    gpus: int = 1  # a node
-    tasks: int = 1  # a node
-    cpus: int = 8  # a task
-    minutes: int = 1440
-    memory_gb: float | None = None
-    partition: str | None = None
-    qos: str | None = None
-    account: str | None = None
-
-    @property
-    def ranks(self) -> int:
-        """Of the whole job."""
-        return self.nodes * self.tasks
-
-
-@dataclass(frozen=True)
 class Partition:
-    """The most that one node (or all of one kind together) of a partition offers."""
+    """What a partition offers: the number of its nodes, the largest of them, and the time limit."""
 
     nodes: int
     cpus: int
@@ -43,8 +26,19 @@ class Partition:
     minutes: float
 
 
-def is_here() -> bool:
-    """This machine can submit: the commands are there, and so is a configuration or a controller that answers."""
+@dataclass(frozen=True)
+class Queued:
+    """A job in the queue, in SLURM's words."""
+
+    state: str
+    reason: str
+
+
+Queue = Mapping[tuple[str, str], Queued]  # by job name and id: ids alone start again at 1 on a new cluster
+
+
+def is_available() -> bool:
+    """Whether this machine can submit: it has the commands, and a configuration or a controller that answers."""
     if shutil.which("sbatch") is None:
         return False
     if "SLURM_CONF" in os.environ or any(Path(path).exists() for path in CONFIGURATIONS):
@@ -53,7 +47,7 @@ def is_here() -> bool:
 
 
 def partitions() -> tuple[dict[str, Partition], str]:
-    """All partitions and the default's name. ValueError where SLURM does not answer."""
+    """All partitions, and the name of the default one. ValueError where SLURM does not answer."""
     found: dict[str, Partition] = {}
     default = ""
     for line in _ask("sinfo", "-h", "-o", "%P|%D|%c|%m|%G|%l").splitlines():
@@ -72,8 +66,8 @@ def partitions() -> tuple[dict[str, Partition], str]:
     return found, default
 
 
-def problems(wanted: Resources) -> list[str]:
-    """What this cluster cannot give, a line each; SLURM would let some of it wait for ever."""
+def resource_problems(wanted: Resources) -> list[str]:
+    """What this cluster cannot provide, a line each; SLURM would let some such jobs wait forever."""
     known, default = partitions()
     name = wanted.partition or default
     if name not in known:
@@ -93,8 +87,8 @@ def problems(wanted: Resources) -> list[str]:
     return [text for wrong, text in checks if wrong]
 
 
-def refusal(script: str) -> str:
-    """What sbatch itself has against a job script, or ""; nothing is submitted."""
+def sbatch_refusal(script: str) -> str:
+    """Why sbatch would refuse a job script, "" where it would not; nothing is submitted."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.sh"
         path.write_text(script)
@@ -103,37 +97,19 @@ def refusal(script: str) -> str:
 
 
 def max_array_size() -> int:
-    """The most elements that an array may have here."""
+    """The largest job array that this cluster accepts."""
     found = re.search(r"MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"))
     return max(1, int(found[1]) - 1) if found else 1000
 
 
-def queue() -> dict[tuple[str, str], tuple[str, str]]:
-    """(job name, id) -> (state, reason) of this user's jobs that are not over; {} where SLURM does not answer."""
+def queue() -> Queue:
+    """This user's waiting and running jobs; none where SLURM does not answer."""
     try:
         lines = _ask("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%j|%i|%T|%r").splitlines()
     except ValueError:
         return {}
     fields = [line.split("|", 3) for line in lines]
-    return {(f[0], f[1]): (f[2], f[3]) for f in fields if len(f) == 4}
-
-
-def minutes(text: str) -> float:
-    """Of SLURM's "D-HH:MM:SS", "HH:MM:SS", "MM:SS" or "MM"; ValueError where it is none."""
-    if text.strip().lower() in {"infinite", "unlimited", "n/a"}:
-        return float("inf")
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
-    if not match:
-        raise ValueError(f"--time {text}: expected minutes, HH:MM:SS or D-HH:MM:SS")
-    days, *rest = (int(part) if part else None for part in match.groups())
-    parts = [part for part in rest if part is not None]
-    if days is not None:
-        hours, mins, secs = [*parts, 0, 0][:3]
-    elif len(parts) == 3:
-        hours, mins, secs = parts
-    else:
-        hours, mins, secs = 0, parts[0], parts[1] if len(parts) == 2 else 0
-    return 1440 * (days or 0) + 60 * hours + mins + secs / 60
+    return {(f[0], f[1]): Queued(f[2], f[3]) for f in fields if len(f) == 4}
 
 
 def _ask(*command: str) -> str:

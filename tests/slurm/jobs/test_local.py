@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from slurm import grid, pool, runs, situation, submit
-from slurm.cluster import Resources
-from slurm.grid import PROJECT
+from pipeline.runs.host_tuning import cores
+from pipeline.runs.lock import live_owner
+from pipeline.runs.read import is_finished, last_training_line
+from slurm import submit
+from slurm.grids import grid
+from slurm.grids.grid import PROJECT
+from slurm.jobs import history, local
+from slurm.jobs.resources import Resources
+from slurm.outcome.status import run_status
 from tests.support.grids import write_grid
 from tests.support.minislurm import wait_for
 
@@ -25,23 +31,23 @@ def test_local_and_debug(data: Path, tmp_path: Path, capfd: pytest.CaptureFixtur
     plain, mixed = grid.load(path).cells
 
     def training() -> list[bool]:
-        return [bool(runs.last_training_line(cell.folder)) for cell in (plain, mixed)]
+        return [bool(last_training_line(cell.folder)) for cell in (plain, mixed)]
 
     script = PROJECT / "slurm/submit.py"
     going = subprocess.Popen([sys.executable, script, *command, "--cluster=local"], stdout=subprocess.PIPE, text=True)
     wait_for(lambda: any(training()), PATIENCE)
-    together = min(2, pool.cores())
-    wait_for(lambda: sum(runs.is_locked(cell.folder) for cell in (plain, mixed)) == together, PATIENCE)
+    together = min(2, cores())
+    wait_for(lambda: sum(live_owner(cell.folder) is not None for cell in (plain, mixed)) == together, PATIENCE)
     going.send_signal(signal.SIGINT)
     out, _ = going.communicate(timeout=PATIENCE)
-    assert "stopping: each run saves its state; the same command goes on" in out
+    assert "stopping: each run saves its state; the same command resumes them" in out
     assert going.returncode == 130
-    assert situation.situation(plain, {}).kind in {"preempted", "done"}
+    assert run_status(plain, {}).state in {"preempted", "done"}
 
     assert submit.main([*command, "--cluster=local", "--only", "method=FixMatch"]) == 0
-    assert runs.read(plain.folder).finished and not runs.read(mixed.folder).finished
+    assert is_finished(plain.folder) and not is_finished(mixed.folder)
     assert submit.main([*command, "--cluster=debug"]) == 0
-    assert runs.read(mixed.folder).finished
+    assert is_finished(mixed.folder)
     assert "step 16/16  error" in capfd.readouterr().out  # the trainer's own words, of the debugged one alone
     assert submit.main([*command, "--cluster=local"]) == 0
     assert "nothing to start" in capfd.readouterr().out
@@ -60,18 +66,18 @@ def test_a_cell_that_fails_does_not_stop_the_others(
     assert f"failed    {folder}: error: {folder}: holds a run with other options" in said
     assert submit.main([*command, "--status"]) == 0
     assert "1 runs: 1 failed" in capsys.readouterr().out
-    assert [event["event"] for event in runs.events(folder)] == ["start", "failed"]
+    assert [event.event for event in history.events(folder)] == ["start", "failed"]
     assert json.loads((folder / "job.json").read_text())["cluster"] == "local"
 
 
-def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "visible_gpus", lambda: [0, 1, 2, 5, 7])
-    monkeypatch.setattr(pool, "cores", lambda: 16)
-    assert pool.slots(Resources(gpus=2), 9) == [(0, 1), (2, 5)]  # no half places
-    assert pool.slots(Resources(gpus=1), 3) == [(0,), (1,), (2,)]
-    assert pool.slots(Resources(gpus=0, tasks=2, cpus=3), 9) == [(), ()]
-    assert pool.slots(Resources(gpus=0, tasks=2, cpus=30), 9) == [()]
-    assert pool.slots(Resources(gpus=6), 9) == []
+def test_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "visible_gpus", lambda: [0, 1, 2, 5, 7])
+    monkeypatch.setattr(local, "cores", lambda: 16)
+    assert local.find_slots(Resources(gpus=2), 9) == [(0, 1), (2, 5)]  # no half slots
+    assert local.find_slots(Resources(gpus=1), 3) == [(0,), (1,), (2,)]
+    assert local.find_slots(Resources(gpus=0, tasks=2, cpus=3), 9) == [(), ()]
+    assert local.find_slots(Resources(gpus=0, tasks=2, cpus=30), 9) == [()]
+    assert local.find_slots(Resources(gpus=6), 9) == []
 
 
 def test_more_gpus_than_here_and_more_nodes_than_one(

@@ -1,10 +1,10 @@
-"""The published numbers, to set beside ours: paper_tables.yaml."""
+"""The published numbers of paper_tables.yaml, to compare ours with."""
 
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
+from pipeline.config import read_yaml
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ Key = tuple[str, str, str, str]  # metric (ece, error), method, dataset, labels
 @cache
 def table(number: int) -> dict[Key, Published]:
     """Every entry of Table ``number``. ValueError where the paper has no such table."""
-    content = yaml.safe_load((Path(__file__).parent / "paper_tables.yaml").read_text())
+    content = read_yaml(Path(__file__).parent / "paper_tables.yaml", "paper_table")
     rows = [dict(zip(content["columns"], row, strict=True)) for row in content["rows"]]
     found = {
         (r["metric"], r["method"], r["dataset"], str(r["labels"])): Published(r["mean"], r["std"], r["bold"])

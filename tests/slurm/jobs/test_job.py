@@ -1,9 +1,8 @@
 """A job on its node: what it makes of every end of the trainer, and that no signal loses the requeue.
 
-The trainer here is a stand-in that hangs, crashes or loses a rank on demand; the real one is in test_slurm_cluster.py.
+The trainer here is a stand-in that hangs, crashes or loses a rank on demand; the real one is in test_real_cluster.py.
 """
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from slurm import runs
-from slurm.grid import PROJECT
-from slurm.job import Place, decide
-from slurm.runs import RunState
+from pipeline.runs.read import read_status
+from slurm.grids.grid import PROJECT
+from slurm.jobs import history
+from slurm.jobs.job import decide
 from tests.support.minislurm import wait_for
 
 TRAINER = """
@@ -39,7 +38,7 @@ else: time.sleep(60)
 """
 
 RUN = """
-import sys; from pathlib import Path; from slurm.job import Job
+import sys; from pathlib import Path; from slurm.jobs.job import Job
 run, code = map(Path, sys.argv[1:3])
 print(Job(run, run / "cell.yaml", code, "c0ffee", signal_delay=int(sys.argv[3]))())
 """
@@ -66,7 +65,7 @@ class Trial:
         return (self.run / "status.json").exists()
 
     def ends(self) -> list[str]:
-        return [event["event"] for event in runs.events(self.run) if event["event"] != "start"]
+        return [event.event for event in history.events(self.run) if event.event != "start"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_a_crash_is_tried_again_twice_where_nothing_moves(tmp_path: Path) -> Non
     for _ in range(3):
         trial.start().communicate(timeout=60)
     assert trial.ends() == ["crashed", "crashed", "failed"]
-    assert runs.last_error(trial.run) == "ValueError: no luck"
+    assert history.last_error(trial.run) == "ValueError: no luck"
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
@@ -96,7 +95,7 @@ def test_a_signal_is_passed_on_and_waited_for(number: signal.Signals, tmp_path: 
     wait_for(trial.started, 30)
     job.send_signal(number)
     out, _ = job.communicate(timeout=30)
-    assert (out.strip(), trial.ends(), runs.read(trial.run).status) == ("requeued", ["preempted"], "preempted")
+    assert (out.strip(), trial.ends(), read_status(trial.run).state) == ("requeued", ["preempted"], "preempted")
 
 
 def test_a_trainer_that_does_not_end_in_time_does_not_cost_the_requeue(tmp_path: Path) -> None:
@@ -130,61 +129,22 @@ def test_all_ranks_end_when_one_fails(tmp_path: Path) -> None:
     said = [rank.communicate(timeout=40)[0].strip() for rank in ranks]  # rank 0 would sleep for a minute
     assert said == ["requeued", "rank 1 ended with code 1"]
     assert trial.ends() == ["crashed"]
-    assert runs.last_error(trial.run) == "ValueError: no luck"  # not that of rank 0, which was ended
-
-
-def test_a_job_that_was_killed_before_its_last_word_gets_one(tmp_path: Path) -> None:
-    for status, event in (("preempted", "preempted"), ("running", "lost")):
-        runs.append_event(tmp_path, "start", "7_1", 3)
-        (tmp_path / "status.json").write_text(json.dumps({"state": status}))
-        runs.settle(tmp_path)
-        runs.settle(tmp_path)  # once is enough
-        last = runs.events(tmp_path)[-1]
-        assert (last["event"], last["job"], last["restart"]) == (event, "7_1", 3)
-    assert runs.interruptions(tmp_path) == {"preempted": 1, "crashed": 0, "lost": 1}
-
-
-FINISHED, RUNNING, PREEMPTED = (RunState(s, 5, 9, s == "finished") for s in ("finished", "running", "preempted"))
+    assert history.last_error(trial.run) == "ValueError: no luck"  # not that of rank 0, which was ended
 
 
 @pytest.mark.parametrize(
     ("code", "state", "signalled", "may_crash", "verdict"),
     [
-        (0, FINISHED, False, True, "finished"),
-        (-9, FINISHED, True, True, "finished"),  # the result is there, whatever came after
-        (0, PREEMPTED, True, True, "preempted"),
-        (0, PREEMPTED, False, False, "preempted"),  # a signal to the trainer alone
-        (-15, RUNNING, True, False, "preempted"),  # before it could listen
-        (-9, RUNNING, False, True, "crashed"),
-        (-9, RUNNING, False, False, "failed"),
-        (0, RUNNING, False, False, "failed"),
-        (2, RUNNING, True, True, "failed"),  # the same mistake again
+        (0, "finished", False, True, "finished"),
+        (-9, "finished", True, True, "finished"),  # the result is there, whatever came after
+        (0, "preempted", True, True, "preempted"),
+        (0, "preempted", False, False, "preempted"),  # a signal to the trainer alone
+        (-15, "running", True, False, "preempted"),  # before it could listen
+        (-9, "running", False, True, "crashed"),
+        (-9, "running", False, False, "failed"),
+        (0, "running", False, False, "failed"),
+        (2, "running", True, True, "failed"),  # the same mistake again
     ],
 )
-def test_decisions(code: int, state: RunState, signalled: bool, may_crash: bool, verdict: str) -> None:
-    assert decide(code, state, signalled, may_crash) == verdict
-
-
-def test_environment_of_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    place = Place("12_1", "slurm", rank=5, world=8, local_rank=1, local_world=4, host="node1", restart=2)
-    found = place.environment()
-    expected = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "node1"}
-    assert expected.items() <= found.items()
-    assert found["LOCAL_RANK"] == "0"  # one GPU is bound to each task
-    assert 20000 <= int(found["MASTER_PORT"]) < 32000
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
-    assert place.environment()["LOCAL_RANK"] == "1"
-    monkeypatch.setenv("RANK", "9")
-    assert "RANK" not in Place("12", "slurm").environment()  # alone
-
-
-def test_events_survive_a_cut_line(tmp_path: Path) -> None:
-    runs.append_event(tmp_path, "crashed", "1", 0, step=4, code=-9)
-    runs.append_event(tmp_path, "crashed", "1", 1, step=8, code=-9)
-    assert [runs.crashes_here(tmp_path, step) for step in (4, 8)] == [0, 1]
-    with (tmp_path / "jobs.jsonl").open("a") as file:
-        file.write('{"event": "fini')
-    assert len(runs.events(tmp_path)) == 2
-    assert json.loads((tmp_path / "jobs.jsonl").read_text().splitlines()[0])["code"] == -9
+def test_decisions(code: int, state: str, signalled: bool, may_crash: bool, verdict: str) -> None:
+    assert decide(code, state == "finished", state, signalled, may_crash) == verdict
