@@ -6,7 +6,6 @@ slice of the file, and 1, 2, 4 ... ranks see the same global batch at a step. Th
 of one global permutation per epoch of the split.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +13,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.options import most_virtual_shards
 from pipeline.randomness import LABELLED, UNLABELLED, permutation
 
 Ints = NDArray[np.int64]
-MOST_SHARDS = 64
-
-
-def shard_count(labelled_batch: int, unlabelled_batch: int) -> int:
-    """Virtual shards for these global batches, where the data set is large enough: a power of two that divides both."""
-    return math.gcd(MOST_SHARDS, labelled_batch, unlabelled_batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +32,7 @@ class VirtualShards:
 
         ``unlabelled_batch`` may be 0 (supervised training); no shard is empty then either.
         """
-        count = shard_count(labelled_batch, unlabelled_batch)
+        count = most_virtual_shards(labelled_batch, unlabelled_batch)
         while count > 1 and num_samples // count < max(1, unlabelled_batch // count):
             count //= 2
         return cls(num_samples, count)

@@ -21,6 +21,7 @@ from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import Numerics
+from pipeline.runs.checkpoints import checkpoint_step, finished_checkpoints
 from pipeline.training import checkpoint
 from pipeline.training.inference import Images, predict
 from pipeline.training.optimization import MovingAverage
@@ -40,7 +41,7 @@ class Restored:
 
     @property
     def step(self) -> int:
-        return int(self.checkpoint.name.removeprefix("step-"))
+        return checkpoint_step(self.checkpoint)
 
     @property
     def threads(self) -> int:
@@ -86,7 +87,7 @@ def _load(path: Path, state: dict[str, Any]) -> None:
 
 
 def _checkpoint(run: Path, step: int | None, ranks: Ranks) -> Path:
-    there = {int(path.name.removeprefix("step-")): path for path in checkpoint.complete(run / "checkpoints")}
+    there = {checkpoint_step(path): path for path in finished_checkpoints(run / "checkpoints")}
     if not there:
         raise ValueError(f"{run / 'checkpoints'}: holds no checkpoint; train longer than checkpoint_every steps")
     if step is not None and step not in there:

@@ -12,9 +12,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.calibration import scores
 from pipeline.distributed import all_reduce_sum, broadcast_object
-from pipeline.runs import folder as run_folder
+from pipeline.runs.checkpoints import last_saved_step
+from pipeline.runs.environment import environment
 from pipeline.runs.folder import RunFolder
-from pipeline.training.checkpoint import Writer, complete
+from pipeline.training.checkpoint import Writer
 from pipeline.training.inference import predict
 from pipeline.training.label_quality import summary, summary_by_class
 from pipeline.training.live_view import LiveView
@@ -39,7 +40,8 @@ class RunLog:
         self.predictions: tuple[int, NDArray[np.float32]] | None = None
         self.board: SummaryWriter | None = None
         if self.main:
-            folder.describe(run_folder.environment(run.numerics.precision, run.ranks.world, threads, run.ranks.device))
+            on_gpu = run.ranks.device.type == "cuda"
+            folder.describe(environment(run.numerics.precision, run.ranks.world, threads, on_gpu))
             folder.cut(step)
             folder.status("running", step)
             self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
@@ -94,8 +96,7 @@ class RunLog:
         self.save()
         self.writer.wait()
         if self.main:
-            saved = complete(self.folder.checkpoints)[-1:]
-            step = int(saved[0].name.removeprefix("step-")) if saved else 0
+            step = last_saved_step(self.folder.checkpoints)
             self.folder.status("preempted", step)
             self.folder.lock.release()
             self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, resumes from step {step}")
