@@ -10,10 +10,11 @@ from PIL import Image
 
 from dataprep.make_beton import main as make_beton
 from pipeline import config as configuration
-from pipeline import distributed, train
+from pipeline import distributed
 from pipeline.data.dataset import open_dataset
 from pipeline.methods.step_types import Inputs
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.training_run import TrainingRun, choose_threads
 
 NAME = "images"
@@ -54,14 +55,14 @@ def drive(settings: list[str], out: Path, feed: Callable[[TrainingRun], Iterator
         def inputs(self) -> Iterator[Inputs]:
             return feed(self)
 
-    original, train.TrainingRun = train.TrainingRun, Fed  # type: ignore[misc]
+    original, loop.TrainingRun = loop.TrainingRun, Fed  # type: ignore[misc]
     ranks = distributed.start()
     try:
         with contextlib.suppress(Enough):
-            train.train(config, dataset, ranks, RunFolder(config))
+            loop.train(config, dataset, ranks, RunFolder(config))
     finally:
         distributed.stop()
-        train.TrainingRun = original  # type: ignore[misc]
+        loop.TrainingRun = original  # type: ignore[misc]
 
 
 def open_run(settings: list[str]) -> TrainingRun:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.mixing import MixingPool
 from pipeline.methods.step_types import Group, Pairs
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.training_run import TrainingRun
 
 
@@ -25,13 +26,13 @@ class Recorder:
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def train(self, ranks: Ranks, sets: tuple[str, ...]) -> None:
-        """The whole run, as ``train.train``; nothing of it is replaced, only listened to."""
+        """The whole run, as ``loop.train``; nothing of it is replaced, only listened to."""
         settings = config.load(None, list(sets))
         with (
             patch.object(MixingPool, "mixed_group", self._mixed_group()),
-            patch.object(train, "TrainingRun", self._training),
+            patch.object(loop, "TrainingRun", self._training),
         ):
-            train.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+            loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
 
     def _training(self, *arguments: Any) -> TrainingRun:
         self.run = TrainingRun(*arguments)

@@ -17,12 +17,13 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import beta
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.config.options import Config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.randomness import LAMBDA, PARTNER, uniforms
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.step import Inputs
 from pipeline.training.training_run import TrainingRun
 from tests.support.ranks import alone
@@ -193,7 +194,7 @@ def ten_steps(ranks: Ranks, given: Config) -> tuple[TrainingRun, Reference, list
     fresh = TrainingRun(given, dataset, ranks, 1)
     reference = Reference(fresh)
     terms = [reference.step(inputs) for inputs in fresh.inputs()]
-    return train.train(given, dataset, ranks, RunFolder(given)), reference, terms
+    return loop.train(given, dataset, ranks, RunFolder(given)), reference, terms
 
 
 METHODS = [

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.algorithms import ALGORITHMS
 from pipeline.methods.mixes import MIXES
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.interruption import Interruption
 from pipeline.training.step import Inputs
 from pipeline.training.training_run import TrainingRun
@@ -68,10 +69,10 @@ def guarded(ranks: Ranks, settings: config.Config) -> int:
                     yield inputs
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "TrainingRun", Watched)
+        patch.setattr(loop, "TrainingRun", Watched)
         patch.setattr(Interruption, "agreed", lambda *_: False)  # on CUDA it reads what was copied steps before
         with pytest.raises(Enough):
-            train.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+            loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
     return mode.count
 
 

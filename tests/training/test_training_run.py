@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import config, models, train
+from pipeline import config, models
 from pipeline.config.options import ModelConfig
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.checkpoint import Writer
 from pipeline.training.training_run import Progress, TrainingRun, choose_threads
 from tests.support.ranks import alone, on_ranks
@@ -21,7 +22,7 @@ REFERENCE = ("dataset=digits", "model.name=wrn-28-2", "steps=3", "batch.labelled
 def three_steps(ranks: Ranks, data: Path, out: Path) -> dict[str, torch.Tensor]:
     """Batch norm whose bn1 weights never get a gradient: DDP raises at step 2 if it waits for them."""
     settings = config.load(None, [*REFERENCE, f"data={data}", f"out={out}"])
-    run = train.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+    run = loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
     assert run.progress.step == 3
     return {**run.model.state_dict(), **{f"ema.{k}": v for k, v in run.ema.module.state_dict().items()}}
 
