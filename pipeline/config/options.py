@@ -129,7 +129,7 @@ class Config:
     dataset: str = option("", "NAME of a data folder made by dataprep/make_beton.py")
     data: str = option("data", "folder that holds NAME/")
     out: str = option("", "run folder; empty = runs/DATASET/ALGORITHM-MIX/LABELS/SEED")
-    algorithm: str = option("fixmatch", "base algorithm", ALGORITHMS)
+    algorithm: str = option("fixmatch", "base algorithm that labels the unlabelled images", ALGORITHMS)
     mix: str = option("none", "mixing on top of the base algorithm", MIXES)
     label_smoothing: float = option(0.0, "smoothing eps of labels, pseudo-labels and mixed targets", minimum=0)
     recipe: str = option("paper", "preset of the mathematics: the paper's, or the authors' release", tuple(RECIPES))

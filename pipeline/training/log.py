@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.calibration import scores
 from pipeline.distributed import all_reduce_sum, broadcast_object
@@ -38,12 +37,14 @@ class RunLog:
         self.mark = time.monotonic()  # since when the next training line's images count
         self.mark_step = step
         self.predictions: tuple[int, NDArray[np.float32]] | None = None
-        self.board: SummaryWriter | None = None
+        self.board: Any = None  # TensorBoard's SummaryWriter
         if self.main:
             on_gpu = run.ranks.device.type == "cuda"
             folder.describe(environment(run.numerics.precision, run.ranks.world, threads, on_gpu))
             folder.cut(step)
             folder.status("running", step)
+            from torch.utils.tensorboard import SummaryWriter  # of the first rank alone: it costs a second
+
             self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
 
     def training(self) -> None:

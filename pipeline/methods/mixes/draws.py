@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from pipeline.config.options import MixingConfig
 from pipeline.methods.mixing import MixingPool
@@ -13,8 +12,12 @@ Floats = NDArray[np.float64]
 
 def lambdas(options: MixingConfig, uniform: Floats) -> Floats:
     """Uniform draws -> lambda: Beta(alpha, alpha) by its inverse distribution function, or the fixed alpha."""
-    fixed = options.lambda_from == "fixed"
-    lam = np.full_like(uniform, options.alpha) if fixed else betaincinv(options.alpha, options.alpha, uniform)
+    if options.lambda_from == "fixed":
+        lam = np.full_like(uniform, options.alpha)
+    else:
+        from scipy.special import betaincinv  # half a second that runs without mixing need not wait for
+
+        lam = betaincinv(options.alpha, options.alpha, uniform)
     return np.maximum(lam, 1 - lam) if options.fold_max else lam
 
 
