@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from pipeline.calibration.scores import ReliabilityBins, metrics, reliability_bins
+from pipeline.calibration.reliability import ReliabilityBins, reliability_bins
+from pipeline.calibration.scores import metrics
 from pipeline.report.plot_style import DPI, GREEN, INK, VERMILION, plain, shortened
 
 _OVER, _UNDER = VERMILION, GREEN

@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
-from pipeline.calibration.scores import check_predictions, negative_log_likelihood, predicted, softmax, top_label
+from pipeline.calibration.scores import (
+    check_predictions,
+    negative_log_likelihood,
+    probabilities_and_nll,
+    softmax,
+    top_label,
+)
 from pipeline.calibration.sums import Floats, Ints, calibration_error, equal_width_sums
 
 LEAST_PROBABILITY = 1e-12  # of an isotonic map, which knows exact zeros
@@ -105,7 +111,7 @@ def fit_vector(logits: ArrayLike, labels: ArrayLike) -> Vector:
     num, classes = checked.shape
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        residual, nll = predicted(checked * parameters[:classes] + parameters[classes:], targets)
+        residual, nll = probabilities_and_nll(checked * parameters[:classes] + parameters[classes:], targets)
         residual[np.arange(num), targets] -= 1
         residual /= num
         gradient = np.concatenate([np.einsum("nc,nc->c", residual, checked), residual.sum(axis=0)])

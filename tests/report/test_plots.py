@@ -10,7 +10,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from pipeline.calibration.scores import reliability_bins
+from pipeline.calibration.reliability import reliability_bins
 from pipeline.report.figures import figures_of_run
 from pipeline.report.guesses import Guesses
 from pipeline.report.plots_density import margin_figure, winning_score_figure
