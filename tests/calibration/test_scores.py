@@ -17,8 +17,7 @@ from pipeline.calibration.scores import (
     sums,
 )
 from pipeline.distributed import Ranks
-from pipeline.report.resampling import calibrated_floor
-from pipeline.report.scores import SCORES
+from pipeline.report.glossary import SCORES
 from tests.support.ranks import on_ranks
 from tests.support.worked_examples import EDGE_LABELS, EDGES, TEN, TEN_LABELS, random_predictions
 
@@ -65,7 +64,6 @@ def test_first_of_equal_probabilities_is_the_prediction() -> None:
 def test_degenerate_predictions_give_finite_numbers(logits: np.ndarray, labels: list[int]) -> None:
     values = metrics(logits, labels)
     assert all(np.isfinite(value) for value in values.values())
-    assert all(np.isfinite(value) for value in calibrated_floor(logits, draws=3).values())
     assert all(np.isfinite(array).all() for array in vars(reliability_bins(logits, labels)).values())
 
 
