@@ -41,6 +41,8 @@ NO_BUFFER_SYNC: dict[str, Any] = {_SYNC: False}
 
 LOGGED = ("loss", *(f"loss_{term}" for term in TERMS), "mask_rate")  # averaged over steps and ranks for the log
 
+APM_TABLE = "mixing_sharded.table"  # where a checkpoint has the APM of a mix that tracks it
+
 
 @dataclass(slots=True)
 class Progress:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.naming import run_names
 from pipeline.runs.read import (
     TAIL_BYTES,
     Result,
@@ -34,13 +33,6 @@ def test_metrics_lines_and_one_that_a_kill_cut(tmp_path: Path) -> None:
 
 def test_bins_of_ece_are_those_of_the_run() -> None:
     assert [ece_bins(config) for config in ({}, {"evaluation": None}, {"evaluation": {"ece_bins": 20}})] == [10, 10, 20]
-
-
-def test_names_tell_methods_and_else_folders() -> None:
-    configs = [{"algorithm": "fixmatch", "mix": "none"}, {"algorithm": "fixmatch", "mix": "random"}, {}]
-    paths = [Path("/x/a"), Path("/x/b"), Path("/y/p.npz")]
-    assert run_names(configs, paths) == ["fixmatch", "fixmatch + random", "p.npz"]
-    assert run_names(configs[:1] * 2, paths[:2]) == ["fixmatch, a", "fixmatch, b"]
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
