@@ -27,11 +27,11 @@ def open_ours(settings: list[str]) -> None:
 
     def uint8() -> Iterator[int]:
         for inputs in run.inputs():
-            yield len(inputs.views.strong)
+            yield len(inputs.unlabelled.weak)
 
     def float32() -> Iterator[int]:
         for inputs in run.inputs():
-            both = [run.numerics.normalise(views) for views in (inputs.views.weak, inputs.views.strong)]
+            both = [run.numerics.normalise(views) for views in (inputs.unlabelled.weak, inputs.unlabelled.strong)]
             yield len(both[0])
 
     opened.update(uint8=uint8, float32=float32)

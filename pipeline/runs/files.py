@@ -1,4 +1,4 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Files of a run: written so that a crash or a full disk never leaves half of one, and read from their end."""
 
 import errno
 import os
@@ -31,3 +31,14 @@ def append_whole(path: Path, content: bytes) -> None:
         except OSError:
             file.truncate(end)
             raise
+
+
+def tail(path: Path, size: int | None = None) -> str:
+    """The last ``size`` bytes of a text, which may begin within a line, or all of it; "" where there is no file."""
+    try:
+        with path.open("rb") as file:
+            if size is not None:
+                file.seek(max(0, path.stat().st_size - size))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

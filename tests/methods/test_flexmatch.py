@@ -7,14 +7,14 @@ import torch
 
 from pipeline.distributed import Ranks
 from pipeline.methods.algorithms.flexmatch import FlexMatch
-from tests.support.problems import problem
+from tests.support.problems import context
 from tests.support.ranks import alone, on_ranks
 
 ROWS, CLASSES, BATCH = 20, 3, 12
 
 
 def flexmatch(rows: int, *sets: str) -> FlexMatch:
-    return FlexMatch(problem(*sets, rows=rows))
+    return FlexMatch(context(*sets, rows=rows))
 
 
 @pytest.mark.parametrize(

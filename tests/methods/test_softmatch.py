@@ -8,14 +8,14 @@ import torch
 
 from pipeline.distributed import Ranks
 from pipeline.methods.algorithms.softmatch import SoftMatch
-from tests.support.problems import problem
+from tests.support.problems import context
 from tests.support.ranks import alone, on_ranks
 
 ROWS = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.4, 0.35, 0.25], [0.05, 0.05, 0.9]]
 
 
 def softmatch() -> SoftMatch:
-    return SoftMatch(problem())
+    return SoftMatch(context())
 
 
 def first_step(ranks: Ranks) -> Any:

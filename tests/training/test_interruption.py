@@ -57,7 +57,7 @@ def test_every_signal_at_any_rank_and_the_end_is_the_same(
     assert stops == sorted(set(stops)) and 3 == stops[0] < stops[-1] < STEPS
     capfd.readouterr()
     on_ranks(2, trained, sets)
-    assert f"goes on from step {stops[-1]}" in capfd.readouterr().out
+    assert f"resumes from step {stops[-1]}" in capfd.readouterr().out
     on_ranks(2, trained, [*sets, f"out={whole}"])
     assert (lines(out), result(out)) == (lines(whole), result(whole))
 
@@ -93,7 +93,7 @@ def test_failing_ranks_are_heard_once_and_torchrun_tries_again(data: Path, tmp_p
     said = status(out)
     assert said["state"] == "failed" and "Connection" in said["error"]
     assert 4 < said["step"] < 5000
-    before, _, after = output.partition("goes on from step")
+    before, _, after = output.partition("resumes from step")
     assert before.count("in explode") == 1 and "Connection" not in before
     assert before.count("ArithmeticError: rank 1 has had enough") == 1
     assert after.count(f'{ROOT / "pipeline/train.py"}", line') == 2  # one traceback: main and train
