@@ -60,7 +60,7 @@ def refuse_other(made: Manifest, listing: Listing, storage: Storage, options: Bu
     """Raises ValueError when the folder holds other images, or stores them differently."""
     found = storage.differences(made)
     if made["files_sha256"] != listed_sha256(listing) or made["classes"] != listing.classes:
-        found.insert(0, "it holds other images")
+        found.insert(0, "it holds different images")
     if found:
         raise ValueError(
             f"{options.folder} exists and differs ({'; '.join(found)}); remove it or choose another --out or --name"

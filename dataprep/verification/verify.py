@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from dataprep.console import ProgressMeter
 from dataprep.data_folder import manifest
+from dataprep.progress_meter import ProgressMeter
 from dataprep.verification.betons import beton_faults
 from dataprep.verification.pixels import pixel_faults
 from dataprep.verification.splits import split_faults

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from dataprep.console import ProgressMeter, note
+from dataprep.console import note
+from dataprep.progress_meter import ProgressMeter
 from dataprep.sources.entries import Reader
 from dataprep.workers import WorkerPool
 from dataprep.writing.parts import encode_part, read_part

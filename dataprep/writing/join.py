@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataprep.console import ProgressMeter, note, plural
+from dataprep.console import note, plural
 from dataprep.data_folder.manifest import Counts, FileRecord
 from dataprep.data_folder.split_draws import class_counts
 from dataprep.images.pixel_sums import channel_statistics
+from dataprep.progress_meter import ProgressMeter
 from dataprep.writing.beton import Samples, write_beton
 from dataprep.writing.part_stream import PartStream
 from dataprep.writing.parts import Part

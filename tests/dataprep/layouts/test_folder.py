@@ -10,10 +10,12 @@ from PIL import Image
 from tests.support.dataprep_fixtures import (
     fingerprint,
     make,
+    nothing_left,
     pack,
     pixels,
     put_image,
     put_tree,
+    read_jpegs,
     read_manifest,
     read_raw,
     tree_paths,
@@ -65,7 +67,7 @@ def test_a_tar_gives_the_same(tree: Path, made: Path, tmp_path: Path, mode: str,
 
 def test_ignored_files_are_reported(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make("folder", "--source", tree, "--out", tmp_path) == 0
-    assert "ignored 1 files that are no images (1 .txt)" in capsys.readouterr().out
+    assert "ignored 1 file that is not an image (1 .txt)" in capsys.readouterr().out
 
 
 def test_order_of_the_file_system_plays_no_part(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_only_class_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_one_image_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = put_tree(tmp_path / "source", [f"class{i}/a.png" for i in range(20)])
     assert make("folder", "--source", source, "--out", tmp_path) == 0
-    assert "test images are drawn over all classes" in capsys.readouterr().out
+    assert "test images are drawn regardless of class" in capsys.readouterr().out
     counts = read_manifest(tmp_path / "folder")["counts"]
     assert (counts["train"], counts["test"]) == (18, 2)
 
@@ -121,7 +123,7 @@ def test_photos_are_squared_and_compressed(tmp_path: Path) -> None:
     content = read_manifest(tmp_path / "folder")
     assert (content["image_size"], content["stored_size"], content["crop_padding"]) == (224, 256, 0)
     assert content["writer"]["encoding"] == "jpg" and content["writer"]["jpeg_quality"] == 90
-    stored = jpegs(tmp_path / "folder/train.beton")
+    stored = read_jpegs(tmp_path / "folder/train.beton")[0]
     assert {image.shape for image in stored} == {(256, 256, 3)}
     np.testing.assert_allclose(content["mean"], np.mean(stored, (0, 1, 2)) / 255, atol=0.003)
     for image in stored:  # a centre crop of a vertical ramp keeps its middle grey and rises downwards
@@ -129,16 +131,20 @@ def test_photos_are_squared_and_compressed(tmp_path: Path) -> None:
         assert abs(rows.mean() - 127.5) < 3 and rows[-1] > rows[0] + 100
 
 
-def jpegs(beton: Path) -> list[np.ndarray]:
-    from ffcv.fields.decoders import SimpleRGBImageDecoder
-    from ffcv.loader import Loader, OrderOption
-
-    loader = Loader(
-        str(beton),
-        4,
-        num_workers=1,
-        order=OrderOption.SEQUENTIAL,
-        drop_last=False,
-        pipelines={"image": [SimpleRGBImageDecoder()], "label": None, "index": None},
-    )
-    return [image.copy() for (batch,) in loader for image in batch]
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (["train/a/0.png", "train/b/0.png", "val/0.png"], "test images such as val/0.png are in no class folder"),
+        (["train/a/0.png", "train/b/0.png", "test/c/0.png"], "test class 'c' has no training images"),
+        (["a/0.png", "a/1.png"], "there is only one class folder"),
+        (["test/a/0.png", "val/a/0.png"], "no training images"),
+        ([], "no training images"),
+    ],
+)
+def test_unusable_layouts(paths: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = put_tree(tmp_path / "source", paths)
+    source.mkdir(exist_ok=True)
+    assert make("folder", "--source", source, "--out", tmp_path / "data") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and words in error and str(source) in error
+    assert nothing_left(tmp_path / "data", "folder")

@@ -10,7 +10,7 @@ import pytest
 from ffcv.reader import Reader
 from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 
-from dataprep.manifest import describe, file_sha256
+from dataprep.data_folder.checksums import describe, file_sha256
 from tests.support.dataprep_fixtures import make, put_tree, read_manifest, tree_paths
 
 
@@ -146,17 +146,17 @@ def broken_jpeg(folder: Path) -> None:
     [
         ("raw-set", flip_pixel, ["train.beton: sha256 differs"]),
         ("raw-set", cut, ["test.beton: ", " bytes, not 16"]),
-        ("raw-set", break_header, ["test.beton: no beton that FFCV reads"]),
+        ("raw-set", break_header, ["test.beton: FFCV cannot read it"]),
         ("raw-set", lambda folder: (folder / "train.beton").unlink(), ["train.beton: missing"]),
         ("raw-set", other_splits, ["10pct-seed0.npy: missing", "4-seed0.npy: sha256 differs", "9-seed9.npy is not"]),
-        ("raw-set", unbalanced, ["4-seed0.npy: not exactly 4 of every class"]),
-        ("raw-set", unlabelled_in_split, ["all-seed0.npy: holds unlabelled images"]),
+        ("raw-set", unbalanced, ["4-seed0.npy: does not have exactly 4 images of every class"]),
+        ("raw-set", unlabelled_in_split, ["all-seed0.npy: contains unlabelled images"]),
         ("raw-set", other_label, ["train.beton: labels outside the classes"]),
         ("raw-set", other_pointer, ["train.beton: image pointers"]),
         ("raw-set", overlap, ["train.beton: images overlap"]),
         ("raw-set", other_pixels, ["train.beton: its mean is"]),
         ("raw-set", other_counts, ["test.beton: 30 samples, not 31", "rejected.csv: No such file"]),
-        ("jpg-set", broken_jpeg, ["train.beton: 1 images are no whole JPEGs, first index [5]"]),
+        ("jpg-set", broken_jpeg, ["train.beton: 1 images are not complete JPEGs, the first has index [5]"]),
     ],
 )
 def test_what_has_changed_is_named(

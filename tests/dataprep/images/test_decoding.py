@@ -12,8 +12,8 @@ from PIL import Image
 from torchvision.datasets.folder import pil_loader
 from torchvision.transforms import CenterCrop, Compose, Resize
 
-from dataprep.listing import beton_order
-from dataprep.sources import Entry
+from dataprep.sources.entries import Entry
+from dataprep.sources.path_hashes import beton_order
 from tests.support.dataprep_fixtures import make, pixels, read_manifest, read_raw
 
 SIDE = 64
@@ -109,7 +109,7 @@ def test_all_of_them(source: Path, tmp_path: Path, resize: str) -> None:
     assert make("folder", "--source", source, "--out", tmp_path, *sizes, "--max-rejected", 0.5, "--workers", 2) == 0
     with (tmp_path / "folder/rejected.csv").open(newline="") as file:
         reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
-    known = {name: words for name, (_, words) in BAD.items()} | {STRIP: "too thin a strip"}
+    known = {name: words for name, (_, words) in BAD.items()} | {STRIP: "too thin to crop a square from"}
     for path, why in reasons.items():
         assert known[path.split("-", 1)[1]] in why
     squashed = 2 if resize == "squash" else 0

@@ -1,13 +1,18 @@
-"""Label splits as functions of labels and seed, and the sharing-out of a test split."""
+"""Label splits as functions of labels and seed."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from dataprep.listing import hold_out, quotas
-from dataprep.sources import Entry
-from dataprep.splits import draw_all, draw_balanced, draw_fraction, draw_per_class, members, plan
+from dataprep.data_folder.split_draws import (
+    draw_all,
+    draw_balanced,
+    draw_fraction,
+    draw_per_class,
+    named_draws,
+    positions_by_class,
+)
 
 CLASSES = 5
 label_arrays = st.lists(st.integers(-1, CLASSES - 1), min_size=1, max_size=300).map(
@@ -42,14 +47,14 @@ def test_fractions(labels: np.ndarray, seed: int, fraction: float) -> None:
     assert len(draw_all(labels, seed)) == labelled
 
 
-def test_members_partition_the_labelled() -> None:
+def test_classes_partition_the_labelled() -> None:
     labels = np.array([2, -1, 0, 2, 0, -1])
-    assert [group.tolist() for group in members(labels, 4)] == [[2, 4], [], [0, 3], []]
+    assert [group.tolist() for group in positions_by_class(labels, 4)] == [[2, 4], [], [0, 3], []]
 
 
 def test_seeds_differ_and_repeat() -> None:
     labels = np.repeat(np.arange(10), 100)
-    for draw in (value for name, value in plan([4], 0.1, 10).items() if name != "all"):
+    for draw in (value for name, value in named_draws([4], 0.1, 10).items() if name != "all"):
         drawn = [draw(labels, seed).tolist() for seed in range(5)]
         assert len({tuple(positions) for positions in drawn}) == 5
         assert draw(labels, 3).tolist() == drawn[3]
@@ -63,30 +68,10 @@ def test_draws_never_change() -> None:
 
 
 def test_names() -> None:
-    assert list(plan([4, 25], 0.1, 10)) == ["4", "25", "10pct", "10pct-balanced", "all"]
-    assert "15pct" in plan([], 0.15, 10) and "0.5pct-balanced" in plan([], 0.005, 10)
+    assert list(named_draws([4, 25], 0.1, 10)) == ["4", "25", "10pct", "10pct-balanced", "all"]
+    assert "15pct" in named_draws([], 0.15, 10) and "0.5pct-balanced" in named_draws([], 0.005, 10)
 
 
 def test_too_few_in_a_class() -> None:
-    with pytest.raises(ValueError, match="class 1 has 2 labelled images, 3 are asked for"):
+    with pytest.raises(ValueError, match="class 1 has 2 labelled images, 3 are needed"):
         draw_per_class(np.array([0, 0, 0, 1, 1]), 0, num_classes=2, count=3)
-
-
-@settings(max_examples=60)
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=20), st.floats(0, 1))
-def test_quotas(counts: list[int], share: float) -> None:
-    total = int(share * sum(counts))
-    shares = quotas(counts, total)
-    for count, taken in zip(counts, shares, strict=True):
-        assert 0 <= taken <= max(count - 1, 0)
-        assert taken <= total * count / max(sum(counts), 1) + 1
-    assert sum(shares) <= total
-
-
-@given(st.permutations(range(40)))
-def test_hold_out_ignores_the_order_given(order: list[int]) -> None:
-    entries = [Entry(f"{i % 4}/{i}.png", i % 4, 1, 0) for i in range(40)]
-    train, test, stratified = hold_out([entries[i] for i in order], 8)
-    assert stratified and sorted(train + test) == sorted(entries)
-    assert [sum(entry.label == c for entry in test) for c in range(4)] == [2, 2, 2, 2]
-    assert set(test) == set(hold_out(entries, 8)[1])
