@@ -34,7 +34,7 @@ class WorkerPool:
 
     preload: the module that holds what the workers will run. A fork server imports it once and every worker is a
     fork of that server; forks of this process could inherit locks held by its threads, and all it has imported.
-    When the block ends with an error, or this process is killed, the workers end at once, whatever they are doing.
+    When the block ends with an error, or this process is killed, the workers exit at once, whatever they are doing.
     """
 
     def __init__(self, number: int, preload: str) -> None:
@@ -123,6 +123,6 @@ def _set_up_worker(pipe: Connection, reports: Connection) -> None:
 
 
 def _exit_with_parent(pipe: Connection) -> None:
-    # The executor's queue stays open in its workers, so without this they would outlive a killed parent for ever.
+    # The executor's queue stays open in its workers, so without this they would outlive a killed parent forever.
     connection.wait([pipe])
     os._exit(1)

@@ -29,7 +29,7 @@ from dataprep.writing.partial_folder import PartialFolder
 from dataprep.writing.plan import Plan, make_plan
 from dataprep.writing.storage import Storage, resolve_storage
 
-SLACK = 16 << 20  # bytes of a beton beside its images: metadata, and padding to whole pages of 8 MiB
+SLACK = 16 << 20  # bytes of a beton besides its images: metadata, and padding to whole pages of 8 MiB
 RESERVE = 1.05  # of the estimated bytes must be free
 WORKERS_RUN = "dataprep.writing.parts"
 FILTER = "PIL bilinear with antialias, JPEGs decoded at full size; test: shorter side, then centre crop"
@@ -47,7 +47,7 @@ def build(options: BuildOptions) -> str:
         made = manifest.read(folder) if folder.exists() else None
         if made and is_current(made, options):
             return _add_splits(made, options)
-        with WorkerPool(options.workers, preload=WORKERS_RUN) as workers:  # the fork server loads while we list
+        with WorkerPool(options.workers, preload=WORKERS_RUN) as workers:  # the fork server starts while we list
             listing = _list(options, partial.work)
             native_size = _native_size(listing, options, workers, made)
             storage = resolve_storage(options.storage, native_size)
@@ -94,12 +94,12 @@ def _plan(options: BuildOptions, listing: Listing, storage: Storage, partial: Pa
     check_label_counts(options.splits, class_counts(labels, len(listing.classes)), listing.classes)
     entries = {"train": listing.train, "test": listing.test}
     plan = make_plan(partial.parts, entries, storage, part_identity(options, listing.reader))
-    check_space(plan, storage, partial.free_bytes, options.out)
+    _check_space(plan, storage, partial.free_bytes, options.out)
     return plan
 
 
-def check_space(plan: Plan, storage: Storage, free_bytes: int, out: Path) -> None:
-    """Say how much will be written. Raises OSError unless the missing parts and the betons fit beside each other."""
+def _check_space(plan: Plan, storage: Storage, free_bytes: int, out: Path) -> None:
+    """Report how much will be written. Raises OSError unless the missing parts and the betons both fit on the disk."""
     beton_bytes = storage.estimated_bytes(plan.total) + len(plan.betons()) * SLACK
     needed = beton_bytes + storage.estimated_bytes(plan.total - plan.done)
     note(outcome.planned(plan.total, beton_bytes, needed, free_bytes))
@@ -154,7 +154,7 @@ def _write(
 
 
 def _add_splits(made: manifest.Manifest, options: BuildOptions) -> str:
-    """Add the splits that a finished folder lacks; returns a line that says what was done."""
+    """Add the splits that a finished folder lacks; returns a line for the user."""
     folder, classes, counts = options.folder, made["classes"], made["counts"]["train_per_class"]
     check_label_counts(options.splits, counts, classes)
     draws = wanted_splits(options.splits, counts, classes)

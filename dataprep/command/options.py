@@ -1,4 +1,4 @@
-"""The command line as a record, checked for everything that can be checked without looking at the source."""
+"""The parsed command line, checked as far as possible without reading the source."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the command says about what it will write, has written, or has found in order."""
+"""The lines that tell the user what will be written, what was written, and what verification found."""
 
 from pathlib import Path
 
@@ -34,6 +34,6 @@ def added(folder: Path, splits: list[str]) -> str:
 
 
 def verified(folder: Path, content: Manifest) -> str:
-    """After a folder has been found to be as its manifest says."""
+    """After a folder has passed verification."""
     counts, splits = content["counts"], len(content["splits"])
     return f"{folder}: verified, {counts['train']} train and {counts['test']} test images, {splits} splits"

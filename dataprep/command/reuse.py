@@ -1,4 +1,4 @@
-"""Whether a data folder made before is what the user asks for now, and with what it may be continued."""
+"""Decides what can be reused of an earlier run: a finished data folder, or finished parts."""
 
 import json
 from typing import TypedDict
@@ -16,7 +16,7 @@ from dataprep.writing.storage import Storage, resolve_storage
 
 
 class Selection(TypedDict):
-    """What decides, beside the source, which images there are."""
+    """The options that, together with the source, determine the images."""
 
     dataset: str
     classes: int | None
@@ -28,7 +28,7 @@ def selection(options: BuildOptions) -> Selection:
 
 
 def part_identity(options: BuildOptions, reader: Reader) -> str:
-    """What shapes encoded images beside their entries and recipe: the files that hold many of them, and software."""
+    """What shapes encoded images besides their entries and recipe: the archives that hold them, and the software."""
     archive = None if isinstance(reader, FileReader) else fingerprint(options.source)
     return json.dumps([selection(options), archive, PIL.__version__])
 
@@ -47,7 +47,7 @@ def source_record(options: BuildOptions, listing: Listing, native_size: int | No
 
 
 def is_current(made: Manifest, options: BuildOptions) -> bool:
-    """Whether the folder is known to be what is asked for without listing the source."""
+    """Whether the folder is known, without listing the source, to be what the options describe."""
     return _same_source(made["source"], options) and not _storage_differences(made, options)
 
 

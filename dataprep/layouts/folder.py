@@ -1,4 +1,4 @@
-"""Any tree of class folders, or a tar of one, in the layouts people have."""
+"""Any tree of class folders, or a tar of one, in the usual layouts."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC2012) as people have it: class folders, a flat val/, or the original tars read in place.
+"""ImageNet (ILSVRC2012) in its usual forms: class folders, a flat val/, or the original tars read in place.
 
 An image's path is train/<wnid>/<name> or val/<wnid>/<name> in all of these layouts, so storage order and splits are
 the same from each.

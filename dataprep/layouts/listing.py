@@ -1,4 +1,4 @@
-"""What reading a native layout takes and yields, whatever the layout."""
+"""What every reader of a native layout takes and returns."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from dataprep.sources.entries import Entry, Reader
 
 @dataclass(frozen=True)
 class ListingRequest:
-    """What is asked of a data set.
+    """What a reader of a native layout is given.
 
     source: the directory or archive to read (None: the set comes with a library). work: a folder for temporary files.
     test_fraction: share of images to hold out where the source has no test images. download: missing files may be

@@ -15,7 +15,7 @@ PUBLISHED = {"train": 73_257, "extra": 531_131, "test": 26_032}
 def list_svhn(request: ListingRequest) -> Listing:
     """Training (train and, unless the request says otherwise, extra) and test digits from *_32x32.mat.
 
-    A digit is its own class number: the files' label 10 stands for 0.
+    Class numbers equal digits: label 10 in the files means 0.
     """
     from torchvision.datasets import SVHN  # torch takes seconds to import
 

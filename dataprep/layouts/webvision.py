@@ -143,7 +143,7 @@ def _in_tars(source: Path, readers: list[Reader], wanted: Labels) -> dict[str, E
 
 
 def _listed_name(member: str, wanted: Labels) -> str | None:
-    """The listed path that a tar's member stands for: the longest tail of its name that is listed."""
+    """The listed path of a tar's member: the longest tail of its name that is listed."""
     parts = member.split("/")
     tails = ["/".join(parts[start:]) for start in range(len(parts))]
     return next((path for path in [*tails, f"val/{parts[-1]}"] if path in wanted), None)

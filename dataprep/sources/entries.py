@@ -1,4 +1,4 @@
-"""The images of a set as plain records, and the interface of whatever opens them."""
+"""The images of a set as plain records, and the interface of their readers."""
 
 from typing import NamedTuple, Protocol
 

@@ -1,4 +1,4 @@
-"""Checks that split files are those of the manifest, and that each is what its name says."""
+"""Checks that split files match the manifest, and that each holds what its name promises."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def split_faults(folder: Path, content: Manifest, labels: NDArray[np.int64]) -> 
 
 
 def _faults(file: Path, record: SplitRecord, labels: NDArray[np.int64], content: Manifest) -> list[str]:
-    """Hash, form, and that the split holds the number or share of images of each class that its name says."""
+    """Faults of one split: hash, form, and the number or share of images of each class that its name promises."""
     faults = file_faults(file, record)
     if faults or not len(labels):
         return faults
@@ -49,4 +49,4 @@ def _drawn_as_named(kind: str, labels: NDArray[np.int64], drawn: NDArray[np.int6
         yield (np.abs(counts - expected) <= 1).all(), "does not have the same share of every class"
     else:
         wanted = np.maximum(available.sum() * float(kind.removesuffix("pct")) / 100, 1)
-        yield abs(len(drawn) - wanted) <= 1, "does not have the share of images its name says"
+        yield abs(len(drawn) - wanted) <= 1, "does not have the share of images its name promises"

@@ -94,7 +94,7 @@ def write_beton(
 ) -> FileRecord:
     """Write a beton with fields image, label, index (= position); returns its length and sha256.
 
-    read(n) gives the next n bytes of image data, in pieces; done(n) is called for every n samples written.
+    read(n) yields the next n bytes of image data, in pieces; done(n) is called for every n samples written.
     Raises OSError when the disk is full.
     """
     fields = {"image": RGBImageField(), "label": IntField(), "index": IntField()}

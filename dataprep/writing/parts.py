@@ -61,7 +61,7 @@ def part_length(total: int, encoding: str) -> int:
 
 
 def part_key(identity: str, recipe: Recipe, entries: list[Entry]) -> str:
-    """Hash of everything that shapes a part; `identity` stands for the source and the software."""
+    """Hash of everything that shapes a part; `identity` covers the source and the software."""
     digest = blake2b(f"{FORMAT} {identity} {recipe}\n".encode("utf-8", "surrogateescape"), digest_size=12)
     for entry in entries:
         digest.update(("\t".join(map(str, entry)) + "\n").encode("utf-8", "surrogateescape"))
