@@ -37,6 +37,7 @@ from pipeline.methods.step_types import Inputs
 from pipeline.training.training_run import LOGGED, TrainingRun
 
 NETWORKS = {"wrn-28-2": ("wrn_28_2", 32), "wrn-28-8": ("wrn_28_8", 32), "wrn-37-2": ("wrn_var_37_2", 96)}
+TRAINED = "wrn-28-2"
 ALGORITHMS = ("fixmatch", "flexmatch", "softmatch")
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
 TOLERANCES = {"forward": 1e-6, "loss": 1e-5, "gradient": 1e-5, "state": 1e-5}
@@ -151,7 +152,7 @@ def trainings(
             config = record.run.config
             options = {
                 "algorithm": algorithm,
-                "net": "wrn_28_2",
+                "net": NETWORKS[TRAINED][0],
                 "num_classes": ours.CLASSES,
                 "num_train_iter": STEPS_OF_SCHEDULE,
                 "ulb_dest_len": record.run.shards.num_samples,
@@ -204,7 +205,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, Contender("peer_side.py", python, OMP_NUM_THREADS="1") as usb:
         scratch = Path(name)
         settings = ours.make_data(ours.write_images(scratch / "source", IMAGES_PER_CLASS, 32), scratch / "data")
-        settings += ["model.name=wrn-28-2", "threads=1", f"batch.labelled={args.labelled}"]
+        settings += [f"model.name={TRAINED}", "threads=1", f"batch.labelled={args.labelled}"]
         for rows in (forwards(usb), trainings(usb, settings, args, scratch)):
             for what, found in rows:
                 print(f"{what:16}" + "".join(f"  {key} {value:.1e}" for key, value in found.items()), flush=True)

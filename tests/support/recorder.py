@@ -19,9 +19,11 @@ from pipeline.training.training_run import TrainingRun
 
 @dataclass
 class Recorder:
-    """``run`` and ``steps`` of one run; with ``stop_at`` its last rank is sent SIGUSR2 in that step."""
+    """``run`` and ``steps`` of one run; in step ``stop_at`` the rank ``signalled`` gets ``number``."""
 
     stop_at: int | None = None
+    signalled: int = -1  # the last
+    number: signal.Signals = signal.SIGUSR2
     run: TrainingRun | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
@@ -44,8 +46,8 @@ class Recorder:
         def noted(pool: MixingPool, pairs: Pairs) -> Group:
             who = {name: part.index for name, part in pool.inputs.parts.items()}
             self.steps.append({**who, **{name: getattr(pairs, name).numpy() for name in ("first", "second", "lam")}})
-            if pool.step + 1 == self.stop_at and pool.rank == pool.world - 1:
-                os.kill(os.getpid(), signal.SIGUSR2)
+            if pool.step + 1 == self.stop_at and pool.rank == self.signalled % pool.world:
+                os.kill(os.getpid(), self.number)
             return original(pool, pairs)
 
         return noted

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 900  # seconds after which a job is taken for hung; the longest takes one minute on free cores
-LARGEST = 1 << 30  # bytes: a process that has grown beyond this is not used for another job
+LARGEST = 3 << 29  # bytes of memory: a process that keeps more is not used for another job; 2/3 of it are common
 
 
 class RankError(AssertionError):
@@ -57,15 +57,15 @@ class Team:
     """Members are started when a job first needs so many; rank ``r`` of a job is member ``r``."""
 
     members: list[Member] = field(default_factory=list)
-    seconds_of_former: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Processor time of all members ever, start-up included."""
-        return self.seconds_of_former + sum(member.seconds for member in self.members)
+        """Processor time of the living members; that of those which ended is in this process's ``os.times()``."""
+        return sum(member.seconds for member in self.members)
 
     def run(self, world: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
         """``function(ranks, *arguments)`` on each of ``world`` ranks; their results in rank order. Raises RankError."""
+        self._retire()
         self.members += [Member() for _ in range(world - len(self.members))]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -75,12 +75,10 @@ class Team:
             environment = dict(os.environ) | address | {name: str(value) for name, value in place.items()}
             member.order(pickle.dumps((environment, str(Path.cwd()), sys.path, pickle.dumps((function, arguments)))))
         try:
-            results = self._results(self.members[:world])
+            return self._results(self.members[:world])
         except BaseException:
             self.end()
             raise
-        self._retire()
-        return results
 
     def _results(self, members: list[Member]) -> list[Any]:
         found: dict[int, Any] = {}
@@ -110,18 +108,14 @@ class Team:
         """Replaces those that keep too much memory: a rank's name is its place in the list, so all behind them too."""
         for place, member in enumerate(self.members):
             if _resident(member.process.pid) > LARGEST:
-                self._end(self.members[place:])
-                del self.members[place:]
+                self.end(place)
+                return
 
-    def end(self) -> None:
-        """Ends all processes."""
-        self._end(self.members)
-        self.members = []
-
-    def _end(self, members: list[Member]) -> None:
-        for member in members:
-            self.seconds_of_former += member.seconds
+    def end(self, first: int = 0) -> None:
+        """Ends the processes from the ``first`` on."""
+        for member in self.members[first:]:
             member.end()
+        del self.members[first:]
 
 
 TEAM = Team()
@@ -151,8 +145,8 @@ def _serve(connection: Connection) -> None:
         os.chdir(folder)
         sys.path[:] = path
         fine, result = _run(job)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
         times = os.times()
         seconds = times.user + times.system + times.children_user + times.children_system
         connection.send_bytes(pickle.dumps((fine, seconds, result)))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.team import TEAM
 
-SHOWN = 10
+SHOWN = int(os.environ.get("SHOWN", "10"))
 MOST_MEMORY = 2048  # MB a test process may reach
 
 
@@ -33,13 +33,18 @@ class Usage:
     """Notes both with every report, and sums them up in the end."""
 
     def __init__(self) -> None:
-        self.before = seconds()
+        self.before, self.peak = seconds(), peak()
+
+    def pytest_collection_finish(self) -> None:
+        """Imports are no test's growth."""
+        self.peak = peak()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        now = seconds()
-        report.cpu_seconds, report.peak_memory, self.before = now - self.before, peak(), now
+        now, most = seconds(), peak()
+        report.__dict__.update(cpu_seconds=now - self.before, peak_memory=most, growth=most - self.peak)
+        self.before, self.peak = now, most
         return report
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -57,5 +62,10 @@ class Usage:
             cpu, wall = spent[name]
             terminalreporter.write_line(f"{cpu:7.1f} s  (wall {wall:6.1f} s)  {name}")
         most = max(report.peak_memory for report in reports)
-        warning = {"red": True} if most > MOST_MEMORY else {}
-        terminalreporter.write_line(f"largest test process: {most:,} MB (at most {MOST_MEMORY:,})", **warning)
+        grown = max(reports, key=lambda report: report.growth)
+        said = f"largest test process: {most:,} MB (at most {MOST_MEMORY:,}); grew most in {grown.nodeid}"
+        if "SHOWN" in os.environ:
+            for r in reports:
+                if r.growth > 40:
+                    terminalreporter.write_line(f"{r.growth} {r.when} {r.nodeid}")
+        terminalreporter.write_line(said, **({"red": True} if most > MOST_MEMORY else {}))
