@@ -11,11 +11,13 @@ export OMP_NUM_THREADS ?= 1
 export VENV
 
 QUICKSTART := runs/quickstart
+# The tests of a file stay in one process, those of a group too: tests/conftest.py.
+TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
 TRAIN := $(BIN)/torchrun --standalone --nproc_per_node=2 pipeline/train.py --config configs/digits.yaml
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test doctor setup lint clean distclean
+.PHONY: help quickstart test check doctor setup lint clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,9 +30,17 @@ quickstart: setup ## train FixMatch with and without CalibrateMix on the digits 
 	@echo
 	$(BIN)/python pipeline/evaluate.py $(QUICKSTART)/fixmatch $(QUICKSTART)/calibratemix
 
-test: lint ## set up, lint, and run the tests; ARGS="-k name -x" go to pytest
-	@scripts/setup.sh tests
+ifdef ARGS
+test: setup
 	$(BIN)/python -m pytest $(ARGS)
+else
+test: lint ## lint and all tests; ARGS="-k name -x" starts pytest with these at once, and nothing else
+	@scripts/setup.sh tests
+	$(TESTS)
+endif
+
+check: lint ## lint and the fast tests: a minute
+	$(TESTS) -m "not slow"
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check

@@ -16,6 +16,7 @@ from ffcv.transforms import RandomHorizontalFlip, RandomTranslate, ToTensor, ToT
 UNTIMED = 8  # batches
 PADDING = 4  # pixels that FFCV's own crop moves by, as ours
 IGNORED: dict[str, None] = {"label": None, "index": None}
+EPOCHS = 100  # that FFCV reads without a pause
 CORES = len(os.sched_getaffinity(0))
 opened: dict[str, Callable[[], Iterator[int]]] = {}
 
@@ -26,11 +27,11 @@ def open_ours(settings: list[str]) -> None:
 
     def uint8() -> Iterator[int]:
         for inputs in run.inputs():
-            yield len(inputs.views.strong)
+            yield len(inputs.unlabelled.weak)
 
     def float32() -> Iterator[int]:
         for inputs in run.inputs():
-            both = [run.numerics.normalise(views) for views in (inputs.views.weak, inputs.views.strong)]
+            both = [run.numerics.normalise(views) for views in (inputs.unlabelled.weak, inputs.unlabelled.strong)]
             yield len(both[0])
 
     opened.update(uint8=uint8, float32=float32)
@@ -48,7 +49,7 @@ def open_decoder(beton: str, batch: int, size: int) -> None:
 
 
 def _batches(beton: str, size: int, operations: list[Operation], views: int) -> Callable[[], Iterator[int]]:
-    indices = np.tile(np.arange(int(Reader(beton).num_samples)), 100)
+    indices = np.tile(np.arange(int(Reader(beton).num_samples)), EPOCHS)
     loader = Loader(
         beton,
         views * size,
@@ -60,14 +61,15 @@ def _batches(beton: str, size: int, operations: list[Operation], views: int) -> 
     )
 
     def read() -> Iterator[int]:
-        thread = iter(loader)
-        try:
-            for (batch,) in thread:
-                yield len(batch) // views
-        finally:
-            thread.close()
-            while thread.is_alive():  # it waits for room in its queue
-                _drain(thread)
+        while True:  # a fast machine comes to the end of the indices
+            thread = iter(loader)
+            try:
+                for (batch,) in thread:
+                    yield len(batch) // views
+            finally:
+                thread.close()
+                while thread.is_alive():  # it waits for room in its queue
+                    _drain(thread)
 
     return read
 

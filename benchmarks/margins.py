@@ -25,16 +25,18 @@ import torch.distributed as dist
 from torch import Tensor
 
 from pipeline import config, distributed, models
-from pipeline.data.batches import NO_VIEWS, Batch, Views
 from pipeline.data.dataset import Dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.mixes import MIXES
-from pipeline.methods.mixing import Pool, mix_images
-from pipeline.methods.protocols import Problem, PseudoLabels
+from pipeline.methods.mixing import Mixing
+from pipeline.methods.objective import Objective
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import Inputs, Observed, Outputs, Part, PseudoLabels, StepOutput
 from pipeline.models.numerics import Numerics
 from pipeline.training.guard import Guard
 from pipeline.training.optimization import build_optimizer
-from pipeline.training.step import TERMS, Inputs, Objective, Observed, Split
+from pipeline.training.step import SplitPasses
+from pipeline.training.training_run import LOGGED
 
 LABELLED, UNLABELLED, SIZE, FEATURES = 64, 448, 32, 128
 SAMPLES, CLASSES = (50_000, 1_280_000, 2_400_000), (10, 1000)
@@ -52,63 +54,66 @@ def numerics_of(ranks: Ranks) -> Numerics:
 def random_inputs(ranks: Ranks, num_rows: int, labels: Tensor, seed: int) -> Inputs:
     """This rank's part of a global batch; rows anywhere in its part of the table."""
     random = torch.Generator().manual_seed(seed)
-    slots = torch.randint(len(labels), (LABELLED,), generator=random)
+    own = torch.randint(len(labels), (LABELLED,), generator=random)
     sizes = LABELLED // ranks.world, *[UNLABELLED // ranks.world] * 2
     images = (torch.randint(0, 256, (n, 3, SIZE, SIZE), dtype=torch.uint8, generator=random) for n in sizes)
-    views = Views(*(x.to(ranks.device).contiguous(memory_format=torch.channels_last) for x in images))
-    host = Batch(seed, NO_VIEWS, slots.numpy(), np.arange(LABELLED), np.arange(sizes[1]), np.arange(sizes[1]))
-    mine = slots[ranks.rank * sizes[0] : (ranks.rank + 1) * sizes[0]]
-    rows = torch.randint(num_rows, (sizes[1],), generator=random)
-    slots, mine, rows = (x.to(ranks.device) for x in (slots, mine, rows))
-    return Inputs(seed, views, labels[mine], slots, rows, host)
+    shown, weak, strong = (x.to(ranks.device).contiguous(memory_format=torch.channels_last) for x in images)
+    index, mine = own.numpy(), slice(ranks.rank * sizes[0], (ranks.rank + 1) * sizes[0])
+    rows = torch.randint(num_rows, (sizes[1],), generator=random).to(ranks.device)
+    nobody, own = np.arange(sizes[1]), own.to(ranks.device)
+    labelled = Part(shown, None, labels[own[mine]], own, index, np.arange(LABELLED))
+    return Inputs(seed, {"labelled": labelled, "unlabelled": Part(weak, strong, None, rows, nobody, nobody)})
 
 
 def random_observed(inputs: Inputs, classes: int) -> Observed:
     """Logits and features of no network."""
-    sizes, device = (len(inputs.labels), len(inputs.rows)), inputs.labels.device
-    parts = [torch.randn(n, d, device=device) for n in sizes for d in (classes, FEATURES)]
-    return Observed(*parts)
+    parts = [part.weak for part in (inputs.labelled, inputs.unlabelled)]
+    outputs = [Outputs(*(torch.randn(len(x), d, device=x.device) for d in (classes, FEATURES))) for x in parts]
+    return Observed(outputs[0], outputs[1])
 
 
 def bookkeeping(ranks: Ranks, numerics: Numerics, samples: int, classes: int) -> Callable[[int], None]:
-    """One step of CalibrateMix without the network: remember, update, gather, pair, mix, settle."""
+    """One step of CalibrateMix without the network: remember, update, gather, pair, mix, agree."""
     rows = samples // ranks.world
     labels = torch.randint(classes, (10 * classes,), generator=torch.Generator().manual_seed(0)).to(ranks.device)
-    problem = Problem(SETTINGS, classes, rows, samples, numerics.dtype, ranks.device, labels, 2, 8)
-    mix, terms = MIXES["calibratemix"](problem), torch.zeros(len(TERMS), device=ranks.device)
-    sizes = LABELLED // ranks.world, UNLABELLED // ranks.world
-    guard = Guard(torch.nn.Identity(), [mix.state()], sizes, terms)
-    losses = torch.zeros(sizes[0], device=ranks.device), torch.zeros(sizes[1], device=ranks.device)
+    context = MethodContext(
+        config=SETTINGS, num_classes=classes, num_rows=rows, num_unlabelled=samples, labels=labels, repeats=2,
+        labelled_repeats=8, dtype=numerics.dtype, device=ranks.device,
+    )  # fmt: skip
+    mix, terms = MIXES["calibratemix"](context), torch.zeros(len(LOGGED), device=ranks.device)
+    mixing = Mixing(SETTINGS, classes, labels, ranks, numerics)
+    sizes = {"labelled": LABELLED // ranks.world, "unlabelled": UNLABELLED // ranks.world}
+    guard = Guard(torch.nn.Identity(), [mix.state()], sizes, LOGGED, terms)
+    losses = {name: torch.zeros(size, device=ranks.device) for name, size in sizes.items()}
     batches = [random_inputs(ranks, rows, labels, seed) for seed in range(4)]
     views = [random_observed(batch, classes) for batch in batches]
 
     def step(number: int) -> None:
-        inputs, seen = batches[number % 4], views[number % 4]
-        pseudo = PseudoLabels(seen.unlabelled_logits.argmax(dim=1), losses[1])
+        inputs, observed = batches[number % 4], views[number % 4]
+        pseudo = PseudoLabels(observed.unlabelled.logits.argmax(dim=1), losses["unlabelled"])
         guard.remember(inputs)
-        mix.track(inputs, seen)
-        pool = Pool(inputs, SETTINGS.mixing, ranks, numerics)
-        mix_images(mix.pair(inputs, seen, pseudo, pool), pool, seen, pseudo, labels, classes)
-        guard.settle(number, terms, losses, seen, False)
+        mix.track(inputs, observed)
+        mix.groups([], mixing.pool(inputs, observed, pseudo))
+        guard.agree(number, terms, StepOutput(terms[0], {}, losses), observed, False)
 
     return step
 
 
 def fixmatch(ranks: Ranks, numerics: Numerics) -> Callable[[int], None]:
     """One step of FixMatch with WRN-28-2."""
-    model = models.build(SETTINGS.model, 10, 0).to(ranks.device, numerics.dtype).to(memory_format=torch.channels_last)
+    model = models.network(SETTINGS.model, 10, 0, ranks.device, numerics.dtype)
     ddp = torch.nn.parallel.DistributedDataParallel(model) if ranks.world > 1 else model
     optimizer = build_optimizer(model, SETTINGS.optimizer)
-    passes = Split(model, ddp, True, Objective(SETTINGS, 10, numerics))
-    labels = torch.arange(10, device=ranks.device)
-    inputs = random_inputs(ranks, 10, labels, 0)
+    passes, objective = SplitPasses(model, ddp, numerics, ranks.world), Objective(SETTINGS, 10)
+    inputs = random_inputs(ranks, 10, torch.arange(10, device=ranks.device), 0)
 
     def step(_: int) -> None:
-        seen = passes.observe(inputs)
-        confidence, label = seen.unlabelled_logits.softmax(dim=1).max(dim=1)
-        terms = passes.learn(inputs, seen, PseudoLabels(label, (confidence > 0).to(confidence.dtype)), None)
+        observed = passes.observe(inputs)
+        confidence, label = observed.unlabelled.logits.softmax(dim=1).max(dim=1)
+        pseudo = PseudoLabels(label, (confidence > 0).to(confidence.dtype))
+        output = passes.learn(inputs, observed, objective.groups(inputs, pseudo))
         optimizer.zero_grad()
-        terms[0].backward()
+        output.loss.backward()
         optimizer.step()
 
     return step

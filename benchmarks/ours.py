@@ -10,11 +10,12 @@ from PIL import Image
 
 from dataprep.make_beton import main as make_beton
 from pipeline import config as configuration
-from pipeline import distributed, train
+from pipeline import distributed
 from pipeline.data.dataset import open_dataset
+from pipeline.methods.step_types import Inputs
 from pipeline.runs.folder import RunFolder
-from pipeline.training.step import Inputs
-from pipeline.training.training_run import Training, choose_threads
+from pipeline.training import loop
+from pipeline.training.training_run import TrainingRun, choose_threads
 
 NAME = "images"
 CLASSES = 10
@@ -45,26 +46,26 @@ def make_data(source: Path, out: Path, *options: str) -> list[str]:
     return [f"data={out}", f"dataset={NAME}", "labels=4", "seed=0"]
 
 
-def drive(settings: list[str], out: Path, feed: Callable[[Training], Iterator[Inputs]]) -> None:
+def drive(settings: list[str], out: Path, feed: Callable[[TrainingRun], Iterator[Inputs]]) -> None:
     """Runs pipeline/train.py's own loop on what ``feed`` yields of a run; ``feed`` raises Enough to end it."""
     config = configuration.load(None, [*settings, f"out={out}"])
     dataset = open_dataset(config)
 
-    class Fed(Training):
+    class Fed(TrainingRun):
         def inputs(self) -> Iterator[Inputs]:
             return feed(self)
 
-    original, train.Training = train.Training, Fed  # type: ignore[misc]
+    original, loop.TrainingRun = loop.TrainingRun, Fed  # type: ignore[misc]
     ranks = distributed.start()
     try:
         with contextlib.suppress(Enough):
-            train.train(config, dataset, ranks, RunFolder(config))
+            loop.train(config, dataset, ranks, RunFolder(config))
     finally:
         distributed.stop()
-        train.Training = original  # type: ignore[misc]
+        loop.TrainingRun = original  # type: ignore[misc]
 
 
-def open_run(settings: list[str]) -> Training:
+def open_run(settings: list[str]) -> TrainingRun:
     """A run that is not trained, for its loader."""
     config = configuration.load(None, settings)
-    return Training(config, open_dataset(config), distributed.start(), choose_threads(config))
+    return TrainingRun(config, open_dataset(config), distributed.start(), choose_threads(config))

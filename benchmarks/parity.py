@@ -33,10 +33,11 @@ from torch import Tensor
 
 from pipeline import models
 from pipeline.config.options import ModelConfig
-from pipeline.training.step import TERMS, Inputs
-from pipeline.training.training_run import Training
+from pipeline.methods.step_types import Inputs
+from pipeline.training.training_run import LOGGED, TrainingRun
 
 NETWORKS = {"wrn-28-2": ("wrn_28_2", 32), "wrn-28-8": ("wrn_28_8", 32), "wrn-37-2": ("wrn_var_37_2", 96)}
+TRAINED = "wrn-28-2"
 ALGORITHMS = ("fixmatch", "flexmatch", "softmatch")
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
 TOLERANCES = {"forward": 1e-6, "loss": 1e-5, "gradient": 1e-5, "state": 1e-5}
@@ -58,37 +59,40 @@ class Recorder:
         self.gradients: list[list[Tensor | None]] = []
         self.rates: list[float] = []
 
-    def feed(self, run: Training) -> Iterator[Inputs]:
+    def feed(self, run: TrainingRun) -> Iterator[Inputs]:
         """Our own loader's batches, from a start that both sides share."""
         with torch.no_grad():
             for model in (run.model, run.ema.module):
                 model.head.weight *= SHARPER_HEAD
         self.run, self.start = run, [value.clone() for value in run.model.state_dict().values()]
         run.optimizer.register_step_pre_hook(self._before_update)
-        for inputs in Training.inputs(run):
+        for inputs in TrainingRun.inputs(run):
             if inputs.step == self.steps:
                 raise ours.Enough
             self.batches.append(as_the_peer_gets_it(run, inputs))
             run.progress.sums.zero_()
             yield inputs
-            self.terms.append(run.progress.sums[[TERMS.index(name) for name in COMPARED_TERMS]])
+            self.terms.append(run.progress.sums[[LOGGED.index(name) for name in COMPARED_TERMS]])
 
     def _before_update(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         self.rates.append(optimizer.param_groups[0]["lr"])
         self.gradients.append([None if p.grad is None else p.grad.clone() for p in self.run.model.parameters()])
 
 
-def as_the_peer_gets_it(run: Training, inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def as_the_peer_gets_it(run: TrainingRun, inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The same images, normalised here; and who they are."""
-    labelled, weak, strong = (run.numerics.normalise(views) for views in inputs.views)
-    index = torch.from_numpy(inputs.host.unlabelled_index)
+    parts = inputs.labelled, inputs.unlabelled
+    assert parts[0].labels is not None and parts[1].strong is not None
+    views = parts[0].weak, parts[1].weak, parts[1].strong
+    labelled, weak, strong = (run.numerics.normalise(view) for view in views)
+    index = torch.from_numpy(parts[1].index)
     return (
-        {"idx_lb": inputs.global_slots, "x_lb": labelled, "y_lb": inputs.labels},
+        {"idx_lb": parts[0].rows, "x_lb": labelled, "y_lb": parts[0].labels},
         {"idx_ulb": index, "x_ulb_w": weak, "x_ulb_s": strong},
     )
 
 
-def remembered(run: Training) -> dict[str, Tensor]:
+def remembered(run: TrainingRun) -> dict[str, Tensor]:
     """The algorithm's state under the peer's names, samples in the order of the data set."""
     algorithm: Any = run.algorithm
     if run.config.algorithm == "flexmatch":
@@ -102,7 +106,7 @@ def remembered(run: Training) -> dict[str, Tensor]:
     return {}
 
 
-def living(run: Training) -> list[bool]:
+def living(run: TrainingRun) -> list[bool]:
     """Of the entries of the model's state: false for BN statistics that only the peer computes, and discards."""
     dead = [f"{name}.norm1." for name, module in run.model.named_modules() if getattr(module, "dead", False)]
     moving = ("running_mean", "running_var", "num_batches_tracked")
@@ -148,7 +152,7 @@ def trainings(
             config = record.run.config
             options = {
                 "algorithm": algorithm,
-                "net": "wrn_28_2",
+                "net": NETWORKS[TRAINED][0],
                 "num_classes": ours.CLASSES,
                 "num_train_iter": STEPS_OF_SCHEDULE,
                 "ulb_dest_len": record.run.shards.num_samples,
@@ -201,7 +205,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, Contender("peer_side.py", python, OMP_NUM_THREADS="1") as usb:
         scratch = Path(name)
         settings = ours.make_data(ours.write_images(scratch / "source", IMAGES_PER_CLASS, 32), scratch / "data")
-        settings += ["model.name=wrn-28-2", "threads=1", f"batch.labelled={args.labelled}"]
+        settings += [f"model.name={TRAINED}", "threads=1", f"batch.labelled={args.labelled}"]
         for rows in (forwards(usb), trainings(usb, settings, args, scratch)):
             for what, found in rows:
                 print(f"{what:16}" + "".join(f"  {key} {value:.1e}" for key, value in found.items()), flush=True)

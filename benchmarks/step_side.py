@@ -16,8 +16,8 @@ from contender import Requests
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.training.step import Inputs
-from pipeline.training.training_run import Training
+from pipeline.methods.step_types import Inputs
+from pipeline.training.training_run import TrainingRun
 
 HELD = 4
 
@@ -31,9 +31,9 @@ def main() -> None:
         return
 
 
-def feed(run: Training, requests: Requests) -> Iterator[Inputs]:
+def feed(run: TrainingRun, requests: Requests) -> Iterator[Inputs]:
     """Hands the training loop a batch for each step that is asked for."""
-    loader = Training.inputs(run)
+    loader = TrainingRun.inputs(run)
     host = list(islice(run.train_images.batches(0, HELD), HELD))
     sources = {"memory": held(run, host), "loader": loader}
     act = floor(run, next(sources["memory"]))
@@ -52,24 +52,24 @@ def feed(run: Training, requests: Requests) -> Iterator[Inputs]:
     raise ours.Enough
 
 
-def settle(run: Training) -> None:
+def settle(run: TrainingRun) -> None:
     """Waits for the device."""
     if run.ranks.device.type == "cuda":
         torch.cuda.synchronize()
 
 
-def held(run: Training, host: list) -> Iterator[Inputs]:
+def held(run: TrainingRun, host: list) -> Iterator[Inputs]:
     """The run's own batches over and over, moved to the device each time."""
     run.train_images.batches = lambda first, stop: (  # type: ignore[method-assign]
         replace(host[i % len(host)], step=i) for i in range(first, stop)
     )
-    return Training.inputs(run)
+    return TrainingRun.inputs(run)
 
 
-def floor(run: Training, inputs: Inputs) -> Callable[[], None]:
+def floor(run: TrainingRun, inputs: Inputs) -> Callable[[], None]:
     """Forward and backward of the learned images alone, in the run's precision and layout."""
-    images = run.numerics.normalise(torch.cat([inputs.views.labelled, inputs.views.strong]))
-    images = images.contiguous(memory_format=torch.channels_last)
+    assert inputs.unlabelled.strong is not None
+    images = run.numerics.batch([inputs.labelled.weak, inputs.unlabelled.strong])
     labels = torch.arange(len(images), device=images.device) % run.num_classes
 
     def act() -> None:
@@ -81,7 +81,7 @@ def floor(run: Training, inputs: Inputs) -> Callable[[], None]:
     return act
 
 
-def about(run: Training, act: Callable[[], None]) -> dict[str, object]:
+def about(run: TrainingRun, act: Callable[[], None]) -> dict[str, object]:
     """Precision, device, and the floating-point operations of the floor."""
     with FlopCounterMode(display=False) as counter:
         act()

@@ -2,96 +2,65 @@
 
     python pipeline/compare.py RUN [RUN ...] [--plot FILE.png] [--format rich|markdown]
 
-Reads `result.json`, `predictions.npz` and, if there, `config.yaml` of each run folder. Every number is computed
-again from the predictions and must agree with `result.json`.
+Reads `result.json`, `predictions.npz` and, if there, `config.yaml` of each run folder. Every number is computed again
+from the predictions and must agree with `result.json`.
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.calibration.scores import metrics
+from pipeline.calibration.scores import reported
 from pipeline.report.naming import run_names, short_folders
-from pipeline.report.resampling import calibrated_floor
+from pipeline.report.resampling import PreparedPredictions
+from pipeline.report.simulated_floor import simulated_floor
 from pipeline.report.tables import table
-from pipeline.runs.read import RUN_REMEDY, ece_bins, read_config, read_predictions, read_result
+from pipeline.report.verified_predictions import VerifiedPredictions, read_run
 
+FLOOR_DRAWS = 200
 _HEADER = ("run", "error %", "ECE %", "ECE-15 %", "floor %", "seconds", "steps")
-_LEGEND = (
-    "ECE: 10 equal bins; ECE-15: 15. floor: mean / 97.5% quantile of the ECE (10 bins) that a perfectly calibrated "
-    "model with the same confidences would get on as many samples."
-)
-_TOLERANCE = 1e-6  # of percent, and of the natural units of nll and brier
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run: `logits` float [N, C] and `labels` int [N] of the test set, `result` as in result.json."""
-
-    folder: Path
-    config: dict[str, Any]
-    result: dict[str, Any]
-    logits: NDArray[Any]
-    labels: NDArray[Any]
+def read_runs(folders: Sequence[Path]) -> list[VerifiedPredictions]:
+    """ValueError naming the file that is missing, damaged or contradicted by another, or a folder given twice."""
+    short_folders(folders)  # before anything is read
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such run folder; give the folder that holds result.json")
+    return [read_run(folder) for folder in folders]
 
 
-def read_run(folder: Path) -> Run:
-    """Reads a run folder and verifies its numbers; ValueError naming the file if one is missing, broken or differs."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such run folder; give the folder that holds result.json")
-    result = read_result(folder / "result.json")
-    logits, labels = read_predictions(folder / "predictions.npz", RUN_REMEDY)
-    config = read_config(folder / "config.yaml")
-    _verify(folder, result, metrics_of(folder / "predictions.npz", logits, labels, ece_bins(config)))
-    return Run(folder, config, result, logits, labels)
-
-
-def metrics_of(path: Path, logits: NDArray[Any], labels: NDArray[Any], bins: int) -> dict[str, float]:
-    """`calibration.metrics`, whose ValueError then names the file."""
-    try:
-        return metrics(logits, labels, bins)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; evaluate the run again") from error
-
-
-def _verify(folder: Path, result: dict[str, Any], computed: dict[str, float]) -> None:
-    for name, value in computed.items():
-        stored = result.get(name)
-        if not isinstance(stored, int | float):
-            raise ValueError(f"{folder / 'result.json'} has no number `{name}`; delete it and resume the run")
-        if not math.isclose(stored, value, rel_tol=0, abs_tol=_TOLERANCE):
-            raise ValueError(
-                f"{folder / 'result.json'} says {name} {stored}, but predictions.npz gives {value}: "
-                "the two files are not of one run; delete result.json and resume the run"
-            )
-
-
-def table_row(name: str, run: Run) -> tuple[str, ...]:
-    """The cells of one run, in the order of the table's header; "-" for a time or step that result.json lacks."""
-    floor = calibrated_floor(run.logits, ece_bins=ece_bins(run.config))
-    percents = (f"{run.result[key]:.2f}" for key in ("error", "ece", "ece15"))
-    seconds, step = run.result.get("seconds"), run.result.get("step")
+def table_row(name: str, run: VerifiedPredictions) -> tuple[str, ...]:
+    """The cells of one run, in the order of the table's header; "-" for a time or step that is not known."""
+    prepared = PreparedPredictions(run.logits, run.labels, run.settings.ece_bins)
+    floor = simulated_floor(prepared, FLOOR_DRAWS)["ece"]
+    values = reported(run.sums)
     return (
         name,
-        *percents,
-        f"{floor['ece_mean']:.2f} / {floor['ece_high']:.2f}",
-        f"{seconds:,.0f}" if isinstance(seconds, int | float) else "-",
-        f"{step:,}" if isinstance(step, int) else "-",
+        *(f"{values[key]:.2f}" for key in ("error", "ece", "ece15")),
+        f"{floor.mean:.2f} / {floor.high:.2f}",
+        "-" if run.seconds is None else f"{run.seconds:,.0f}",
+        "-" if run.step is None else f"{run.step:,}",
     )
 
 
-def rich_table(rows: Sequence[Sequence[str]]) -> Table:
-    """The same table for a terminal."""
-    grid = Table(caption=_LEGEND, caption_justify="left")
+def legend(runs: Sequence[VerifiedPredictions]) -> str:
+    """How to read the table."""
+    bins = " or ".join(str(number) for number in sorted({run.settings.ece_bins for run in runs}))
+    return (
+        f"ECE: {bins} equal bins; ECE-15: 15. floor (simulated): mean / 97.5% quantile of the ECE ({bins} bins) that a "
+        "perfectly calibrated model with the same confidences would get on as many samples."
+    )
+
+
+def rich_table(rows: Sequence[Sequence[str]], caption: str) -> Table:
+    """The table for a terminal."""
+    grid = Table(caption=caption, caption_justify="left")
     for column, title in enumerate(_HEADER):
         grid.add_column(title, justify="right" if column else "left", overflow="fold", no_wrap=column > 0)
     for row in rows:
@@ -99,14 +68,14 @@ def rich_table(rows: Sequence[Sequence[str]]) -> Table:
     return grid
 
 
-def write_plot(path: Path, names: Sequence[str], runs: Sequence[Run]) -> None:
+def write_plot(path: Path, names: Sequence[str], runs: Sequence[VerifiedPredictions]) -> None:
     """Writes reliability diagrams to `path`; ValueError naming --plot if its folder or file type will not do."""
-    from pipeline.report.plots import reliability_figure  # here, since matplotlib takes longer to import than the table
+    from pipeline.report.plots import reliability_figure  # matplotlib takes longer to import than the table to make
 
     figure = reliability_figure([(name, run.logits, run.labels) for name, run in zip(names, runs, strict=True)])
     supported = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in supported:
-        raise ValueError(f"--plot {path}: unknown file type; end it in one of .{', .'.join(sorted(supported))}")
+        raise ValueError(f"--plot {path}: unknown file type; use one of .{', .'.join(sorted(supported))}")
     try:
         figure.savefig(path)
     except OSError as error:
@@ -114,30 +83,33 @@ def write_plot(path: Path, names: Sequence[str], runs: Sequence[Run]) -> None:
 
 
 def compare(folders: Sequence[Path], plot: Path | None, layout: str) -> None:
-    """Writes the plot and prints the table of the runs; ValueError as in `read_run` and `write_plot`."""
-    short_folders(folders)  # complains of a run given twice before anything is read
-    runs = [read_run(folder) for folder in folders]
-    names = run_names([run.config for run in runs], folders)
+    """Writes the plot and prints the table of the runs; ValueError as in `read_runs` and `write_plot`."""
+    runs = read_runs(folders)
+    names = run_names([run.settings.method for run in runs], folders)
     if plot is not None:
         write_plot(plot, names, runs)
     rows = [table_row(name, run) for name, run in zip(names, runs, strict=True)]
     if layout == "rich":
-        Console().print(rich_table(rows))
+        Console().print(rich_table(rows, legend(runs)))
     else:
-        print(f"{table(_HEADER, rows).markdown()}\n\n{_LEGEND}")
+        print(f"{table(_HEADER, rows).markdown()}\n\n{legend(runs)}")
     if plot is not None:
         print(f"\nreliability diagrams: {plot}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="compare.py", description="Compare error and calibration of finished runs.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder, as written by pipeline/train.py")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="write reliability diagrams of the runs")
+    parser = argparse.ArgumentParser(
+        prog="compare.py", description="Compare the error and the calibration of finished runs in one table."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder written by pipeline/train.py")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="also draw the reliability diagrams of the runs into this file"
+    )
     parser.add_argument(
         "--format",
         choices=("rich", "markdown"),
         default="rich" if sys.stdout.isatty() else "markdown",
-        help="table for a terminal or for a paper (default: rich on a terminal, else markdown)",
+        help="print a table for the terminal or in Markdown (default: rich on a terminal, otherwise markdown)",
     )
     return parser
 

@@ -1,9 +1,10 @@
-"""The calibration report of one run or several: numbers with their noise, figures, one page.
+"""Writes the calibration report of one or several runs: scores with their uncertainty, figures, one page.
 
     python pipeline/evaluate.py RUN [RUN ...] [--ood cifar100] [--out report]
 
-RUN is a run folder or any .npz file with `logits` [N, C] and `labels` [N]. Writes into the report folder index.html
-(self-contained), report.json, and every figure as PNG and PDF. Several runs of one test set are compared to the first.
+RUN is a run folder, or any .npz file with `logits` [N, C] and `labels` [N]. The report folder holds index.html
+(self-contained), report.json, and every figure as PNG and PDF. Several runs must share a test set; each is compared
+with the first.
 """
 
 import argparse
@@ -12,15 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.report import posthoc
-from pipeline.report.assessment import Effort
-from pipeline.report.build import Options, write_report
+from pipeline.report.inputs import read_inputs
+from pipeline.report.options import ReportOptions, ResamplingConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, or 2 after one line on stderr about the user's mistake."""
     given = _parser().parse_args(arguments)
     try:
-        page, notes = write_report(_options(given))
+        options = _options(given)
+        inputs = read_inputs(options)
+        from pipeline.report.build import write_report  # matplotlib, which no mistake found above has to wait for
+
+        page, notes = write_report(options, inputs)
     except (ValueError, OSError) as error:  # an OSError, such as a file without read permission, names its file
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2
@@ -30,60 +35,110 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _options(given: argparse.Namespace) -> Options:
+def _options(given: argparse.Namespace) -> ReportOptions:
     if given.draws < 1 or given.floor_draws < 1:
         raise ValueError("--draws and --floor-draws must be at least 1")
     if given.images < 0 or given.seed < 0:
         raise ValueError("--images and --seed must be at least 0")
-    return Options(
+    return ReportOptions(
         runs=tuple(given.runs),
         data=given.data,
         weights=given.weights,
         checkpoint=given.checkpoint,
-        foreign=tuple(given.ood),
-        calibration_split=given.calibration_split,
+        ood=tuple(given.ood),
+        fit_on=given.fit_on,
         methods=tuple(given.posthoc),
         images=given.images,
         out=given.out,
-        effort=Effort(given.draws, given.floor_draws, given.seed),
+        resampling=ResamplingConfig(draws=given.draws, floor_draws=given.floor_draws, seed=given.seed),
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="evaluate.py", description="Write the calibration report of runs.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder, or .npz of logits and labels")
-    parser.add_argument("--data", help="folder that holds the run's data set, where it has moved")
-    parser.add_argument("--weights", choices=("ema", "raw"), help="of a checkpoint, instead of predictions.npz")
-    parser.add_argument("--checkpoint", type=int, metavar="STEP", help="step of it (default: the newest)")
+    parser = argparse.ArgumentParser(
+        prog="evaluate.py", description="Write a calibration report of training runs or of files of predictions."
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="a run folder written by pipeline/train.py, or an .npz file with `logits` [N, C] and `labels` [N]",
+    )
+    _add_network_options(parser)
+    _add_image_options(parser)
+    _add_post_hoc_options(parser)
+    _add_resampling_options(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder to write the report to (default: `report` in the run folder or beside the given files)",
+    )
+    return parser
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="folder that holds the run's data set, if it has moved since training")
+    parser.add_argument(
+        "--weights",
+        choices=("ema", "raw"),
+        help="evaluate the moving average (ema) or the raw weights of a checkpoint instead of reading predictions.npz",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=int,
+        metavar="STEP",
+        help="evaluate the checkpoint of this step instead of reading predictions.npz (default with --weights: the "
+        "newest checkpoint)",
+    )
+
+
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ood",
         nargs="+",
         default=[],
         metavar="DATA",
-        help="images of other kinds: a data folder, the NAME of one beside the run's, or .npz of logits",
+        help="out-of-distribution images to detect: a data folder, the name of one beside the run's own, "
+        "or an .npz file with `logits`",
     )
     parser.add_argument(
-        "--calibration-split",
-        default="0.2",
-        metavar="SHARE|FILE.npz",
-        help="what post-hoc methods are fitted on: a share of the test set, then not scored (default 0.2; 0: none), "
-        "or predictions on other images",
+        "--images",
+        type=int,
+        default=5000,
+        metavar="N",
+        help="number of unlabelled training images to inspect the pseudo-labels of (default: 5000; 0: none)",
     )
+
+
+def _add_post_hoc_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--posthoc",
         nargs="+",
         choices=tuple(posthoc.METHODS),
         default=["temperature", "vector", "isotonic"],
-        help="post-hoc methods (default: temperature vector isotonic)",
+        help="post-hoc calibration methods to compare (default: temperature vector isotonic)",
     )
-    parser.add_argument("--images", type=int, default=5000, metavar="N", help="unlabelled images looked at (0: none)")
-    parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws (default 1000)")
-    parser.add_argument("--floor-draws", type=int, default=200, help="draws of the floor (default 200)")
-    parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
     parser.add_argument(
-        "--out", type=Path, help="report folder (default: report in the run folder, or beside the runs)"
+        "--fit-on",
+        default="0.2",
+        metavar="SHARE|FILE.npz",
+        help="predictions to fit the post-hoc methods on: a share of the test set, which is then not scored, or a "
+        "file of predictions on other images (default: 0.2; 0: no post-hoc calibration)",
     )
-    return parser
+
+
+def _add_resampling_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--draws", type=int, default=1000, help="number of bootstrap draws for the 95%% intervals (default: 1000)"
+    )
+    parser.add_argument(
+        "--floor-draws",
+        type=int,
+        default=200,
+        help="number of test sets simulated for the floor: the score of a perfectly calibrated model (default: 200)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of all draws and splits (default: 0)")
 
 
 if __name__ == "__main__":

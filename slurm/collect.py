@@ -1,22 +1,24 @@
-"""The table of a grid: ``python slurm/collect.py --grid configs/table3.yaml``. Works on half-finished grids.
+"""Makes the table of a grid, finished or not: ``python slurm/collect.py --grid configs/table3.yaml``.
 
-Writes GRID.md, GRID.tex, GRID.csv, GRID.png and GRID-runs.csv, which names run folder, commit and split hash behind
-every number, and prints the Markdown.
+Prints it in Markdown and writes GRID.md, GRID.tex, GRID.csv, GRID.png and GRID-runs.csv, which names the run folder,
+commit and split behind every number.
 """
 
 import argparse
 import csv
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slurm import grid, overview, tables
-from slurm.grid import Grid
-from slurm.results import entries, sources
+from slurm.grids import grid
+from slurm.grids.grid import Grid
+from slurm.outcome import table_figure, tables
+from slurm.outcome.entries import Source, entries, sources
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 2 for a user's mistake, said in one line."""
+    """The command line; returns the exit code: 2 for a user's mistake, explained in one line."""
     given = _parser().parse_args(arguments)
     try:
         found = grid.load(given.grid, given.set, given.root, given.only)
@@ -36,22 +38,27 @@ def collect(found: Grid, out: Path) -> str:
     (out / f"{found.name}.md").write_text(text)
     (out / f"{found.name}.tex").write_text(tables.latex(table, title))
     (out / f"{found.name}.csv").write_text(tables.as_csv(table))
-    rows = sources(found)
-    with (out / f"{found.name}-runs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    overview.write(out / f"{found.name}.png", table, title)
+    _write_sources(out / f"{found.name}-runs.csv", sources(found))
+    table_figure.write(out / f"{found.name}.png", table, title)
     return f"{text}\nwritten: {out / found.name}.md, .tex, .csv, .png and -runs.csv"
 
 
+def _write_sources(path: Path, rows: Sequence[Source]) -> None:
+    with path.open("w", newline="") as file:
+        names = [field.name for field in dataclasses.fields(Source)]
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(dataclasses.asdict, rows))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="collect.py", description="The table of a grid beside the paper's.")
-    parser.add_argument("--grid", required=True, metavar="FILE", help="as configs/table1.yaml")
-    parser.add_argument("--only", metavar="KEY=VALUE,...", help="some cells, as in submit.py")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="a.b=c", help="as in submit.py")
-    parser.add_argument("--root", type=Path, help="the folder of all runs, instead of the grid's")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: ROOT/tables)")
+    parser = argparse.ArgumentParser(prog="collect.py", description="Make the table of a grid beside the paper's.")
+    add = parser.add_argument
+    add("--grid", required=True, metavar="FILE", help="grid file that the runs were submitted with")
+    add("--only", metavar="KEY=VALUE,...", help="take some of the grid's runs, such as 'dataset=cifar10|svhn'")
+    add("--set", nargs="+", action="extend", default=[], metavar="a.b=c", help="the --set options of submit.py")
+    add("--root", type=Path, metavar="DIR", help="folder that holds all runs (default: the grid file's, or runs)")
+    add("--out", type=Path, metavar="DIR", help="folder for the files of the table (default: ROOT/tables)")
     return parser
 
 

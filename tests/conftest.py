@@ -1,19 +1,93 @@
-"""Shared data: the embedded digits as a real data folder, made once."""
+"""Shared by all tests: the digits as a real data folder, Hypothesis' profile, and who runs what.
 
+A test of more than some five processor seconds is marked ``slow``; `make check` leaves it out. Under pytest-xdist the
+tests of a file stay together, and so do those of a group: ``xdist_group("ranks")`` for tests that call ``on_ranks``,
+whose processes all of them share, and ``xdist_group("cluster")`` for those that fill the machine with jobs.
+"""
+
+import fcntl
+import gc
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from dataprep import make_beton
+from tests.support import one_compilation
+from tests.support.team import forget
+from tests.support.usage import Usage
+
+GROUPS = ("ranks", "cluster")  # these are long, so they start first, each on a process of its own
 
 # A shell gives its background jobs an ignored SIGINT, and then Ctrl-C cannot be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# No deadline: other processes may use the machine. A test that needs more examples says so with @settings.
+settings.register_profile("tests", deadline=None, max_examples=100, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Usage())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that no process ends long after the others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (_group(item), item.path not in slow))
+
+
+def _group(item: pytest.Item) -> int:
+    mark = item.get_closest_marker("xdist_group")
+    return GROUPS.index(mark.args[0]) if mark else len(GROUPS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """As --dist=loadgroup, and tests without a group are one with their file: fixtures of a module are made once."""
+    from xdist.scheduler.loadgroup import LoadGroupScheduling
+
+    class GroupsAndFiles(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope: str = super()._split_scope(nodeid)
+            return scope.partition("::")[0]
+
+    config.option.loadscopereorder = False  # ours is the order of pytest_collection_modifyitems
+    return GroupsAndFiles(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported now stays: collections need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def ffcv_compiles_once() -> None:
+    one_compilation.install()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def modules_leave_no_memory() -> Iterator[None]:
+    yield
+    forget()
+
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """DATA, holding digits/."""
-    folder = tmp_path_factory.mktemp("data")
-    assert make_beton.main(["digits", "--out", str(folder), "--workers", "1"]) == 0
+    """DATA, holding digits/. Processes of one session share it."""
+    from dataprep import make_beton
+
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    folder = (tmp_path_factory.getbasetemp().parent if worker else tmp_path_factory.mktemp("session")) / "data"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "digits").exists():
+            assert make_beton.main(["digits", "--out", str(folder), "--workers", "1"]) == 0
     return folder

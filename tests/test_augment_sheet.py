@@ -7,22 +7,25 @@ import pytest
 from PIL import Image
 
 from pipeline import augment_sheet, config
-from pipeline.data.batches import TrainImages
+from pipeline.data.batches import TrainImages, augmentation, part_sources
 from pipeline.data.dataset import open_dataset
-from pipeline.data.streams import Order, VirtualShards
+from pipeline.data.streams import VirtualShards
 
 
 def test_cells_are_the_views_of_training(data: Path) -> None:
-    settings = config.load(None, ["dataset=digits", f"data={data}", "seed=2", "augment.flip=true"])
+    settings = config.load(
+        None, ["dataset=digits", f"data={data}", "seed=2", "augment.flip=true", "batch.labelled=8", "batch.ratio=3"]
+    )
     dataset = open_dataset(settings)
-    order = Order(dataset.split, VirtualShards.of(dataset.num_train, 8, 24), (8, 24), True, False, 2, 0, 1)
-    batch = next(TrainImages(dataset, order, (8, 24), 0, 1, 2, settings.augment, 1).batches(70, 71))
-    visit = int(batch.unlabelled_visit[0])
+    sources = part_sources(settings, dataset, VirtualShards.of(dataset.num_train, 8, 24))
+    stream = TrainImages(sources, 32, augmentation(dataset, settings.augment), 2, 1)
+    part = next(stream.batches(70, 71)).parts["unlabelled"]
+    visit = int(part.visit[0])
     assert visit == 1
-    cells = augment_sheet.cells(settings, dataset, batch.unlabelled_index, visits=2)
+    cells = augment_sheet.cells(settings, dataset, part.index, visits=2)
     assert cells.shape == (24, 5, 32, 32, 3)
-    same = batch.unlabelled_visit == visit
-    for column, views in ((1 + visit, batch.views.weak), (3 + visit, batch.views.strong)):
+    same = part.visit == visit
+    for column, views in ((1 + visit, part.weak), (3 + visit, part.strong)):
         np.testing.assert_array_equal(cells[same, column], views.permute(0, 2, 3, 1).numpy()[same])
 
 

@@ -1,18 +1,31 @@
-"""What the comparisons with the peer stand on; the peer itself is not needed here."""
+"""What the benchmarks stand on, and each of them once at its smallest; a stand-in takes the place of the peer."""
 
+import json
 import os
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from pipeline import config, models
+from pipeline.config.options import ModelConfig
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SCRIPTS = ("loader", "margins", "parity", "step", "writing")
 CHILD = """
 import os, contender
 cores = lambda: os.sched_getaffinity(0)
 contender.serve({"twice": lambda number: 2 * number, "cores": cores, "leave": lambda: os._exit(3)})
+"""
+PEER = """
+import contender
+nothing, rate, seconds = lambda **_: None, lambda **_: 10.0, lambda steps: [0.1] * steps
+contender.serve({"open_cifar": nothing, "open_imagenet": nothing, "rate": rate, "hold": nothing, "seconds": seconds})
 """
 
 
@@ -20,15 +33,46 @@ contender.serve({"twice": lambda number: 2 * number, "cores": cores, "leave": la
 def script_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a script of benchmarks/ was run."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS))
+
+
+@pytest.fixture
+def peer_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A peer that does nothing, at once, and needs no environment."""
+    import contender
+    import peer
+
+    class WithStandIn(contender.Contender):
+        def __init__(self, script: str, *arguments: Any, **options: Any) -> None:
+            super().__init__(str(stand_in) if script.startswith("peer") else script, *arguments, **options)
+
+    stand_in = tmp_path / "stand_in.py"
+    stand_in.write_text(PEER)
+    monkeypatch.setattr(peer, "python", lambda: sys.executable)
+    for script in ("loader", "step"):
+        monkeypatch.setattr(f"{script}.Contender", WithStandIn)
+    yield
+
+
+def run(script: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int | None:
+    """What the script's ``main`` returns, started with these arguments."""
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
+    code: int | None = __import__(script).main()
+    return code
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    """The JSON object that every script ends with."""
+    found: dict[str, float] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
 
 
 def test_a_contender_answers_on_its_own_cores_and_says_what_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import contender
 
     (tmp_path / "child.py").write_text(CHILD)
-    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS))
     core = min(os.sched_getaffinity(0))
     with contender.Contender(str(tmp_path / "child.py"), cores=[core]) as child:
         assert child.ask("twice", number=21) == 42
@@ -65,8 +109,132 @@ def test_the_largest_difference_is_relative_to_the_largest_entry() -> None:
     assert parity.largest([torch.zeros(2)], [torch.zeros(2)]) == 0
 
 
-@pytest.mark.parametrize("script", ["parity", "loader", "step"])
-def test_every_script_explains_itself_without_the_peer(script: str) -> None:
-    words = [sys.executable, str(BENCHMARKS / f"{script}.py"), "--help"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0 and "usage" in done.stdout
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_explains_itself_without_the_peer(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run(script, monkeypatch, "--help")
+    assert "usage" in capsys.readouterr().out
+
+
+def test_ffcvs_floor_never_ends(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads the images over and over: on a fast machine the time is longer than any list of indices."""
+    import loader_side
+
+    monkeypatch.setattr(loader_side, "EPOCHS", 1)
+    loader_side.open_floor(str(data / "digits/train.beton"), batch=256)
+    batches = loader_side.opened["floor"]()
+    counts = [next(batches) for _ in range(9)]
+    batches.close()
+    assert sum(counts) > 1297 and set(counts) <= {256, 17}
+
+
+@pytest.mark.slow
+def test_loader(
+    data: Path,
+    tmp_path: Path,
+    peer_stand_in: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On one core; from a finished data folder and a folder of photos."""
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {core})
+    monkeypatch.setattr("loader.PHOTOS", 60)
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((90, 120, 3), 60 * i, np.uint8)).save(tmp_path / f"photos/{i}.jpg")
+    given = ["--data", data / "digits", "--photos", tmp_path / "photos", "--rounds", 1, "--seconds", 0.1]
+    assert run("loader", monkeypatch, *given) == 0
+    found = last_line(capsys)
+    assert set(found) == {"uint8_x", "float32_x", "ffcv_x", "jpeg224_x"} and min(found.values()) > 0
+
+
+@pytest.mark.slow
+def test_step(peer_stand_in: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(__import__("step").PEERS, "wrn-10-1", "")
+    given = ["--model", "wrn-10-1", "--labelled", 2, "--rounds", 1, "--steps", 1, "--peak-tflops", 1]
+    assert run("step", monkeypatch, *given) == 0
+    found = last_line(capsys)
+    assert set(found) == {"fp32_x", "default_x", "floor_x", "mix_cost_percent"} and found["floor_x"] > 0
+
+
+class Mirror:
+    """A peer that computes as we do: with our networks, and by repeating what our side recorded."""
+
+    record: Any
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __enter__(self) -> "Mirror":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def ask(self, action: str, **asked: Any) -> Any:
+        return self.forward(**asked) if action == "forward" else self.train()
+
+    def forward(self, net: str, state: list[torch.Tensor], images: torch.Tensor, training: bool, double: bool) -> Any:
+        model = models.build(ModelConfig(name=net), 10, 0).to(torch.float64 if double else torch.float32)
+        model.load_state_dict(dict(zip(model.state_dict(), state, strict=True)))
+        with torch.no_grad():
+            return model.train(training)(images)
+
+    def train(self) -> dict[str, Any]:
+        import parity
+
+        record, run = self.record, self.record.run
+        decay = {p: group["weight_decay"] for group in run.optimizer.param_groups for p in group["params"]}
+        return {
+            "losses": torch.stack(record.terms).tolist(),
+            "gradients": record.gradients,
+            "rates": record.rates,
+            "decay": [decay.get(p, 0.0) for p in run.model.parameters()],
+            "state": list(run.model.state_dict().values()),
+            "ema": list(run.ema.module.state_dict().values()),
+            "algorithm": parity.remembered(run),
+        }
+
+
+def test_parity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Equal to the last digit beside its mirror image; exit code 1 where a number is wrong."""
+    import parity
+    import peer
+
+    class Recorder(parity.Recorder):  # type: ignore[misc,name-defined]
+        def __init__(self, steps: int) -> None:
+            super().__init__(steps)
+            Mirror.record = self
+
+    monkeypatch.setattr(peer, "python", lambda: "")
+    monkeypatch.setattr(parity, "Recorder", Recorder)
+    monkeypatch.setattr(parity, "Contender", Mirror)
+    monkeypatch.setattr(parity, "NETWORKS", {"wrn-10-1": ("wrn-10-1", 32)})
+    monkeypatch.setattr(parity, "TRAINED", "wrn-10-1")
+    given = ["--steps", 2, "--algorithms", "softmatch"]
+    assert run("parity", monkeypatch, *given) == 0
+    found = last_line(capsys)
+    assert set(found) == {"forward", "loss", "gradient", "state"} and max(found.values()) < 1e-7
+    monkeypatch.setitem(parity.TOLERANCES, "loss", -1)
+    assert run("parity", monkeypatch, *given) == 1
+
+
+def test_margins(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import margins
+
+    monkeypatch.setattr(margins, "SAMPLES", (1000, 2000))
+    monkeypatch.setattr(margins, "CLASSES", (10,))
+    settings = ["dataset=x", "mix=calibratemix", "warmup_steps=0", "model.name=wrn-10-1", "steps=9"]
+    monkeypatch.setattr(margins, "SETTINGS", config.load(None, settings))
+    run("margins", monkeypatch, "--rounds", 1, "--steps", 1)
+    assert set(last_line(capsys)) == {"percent_of_step", "growth"}
+
+
+@pytest.mark.slow
+def test_writing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("writing", monkeypatch, "--images", 40, "--rounds", 1, "--workers", 1)
+    found = last_line(capsys)
+    assert set(found) == {"write_x", "command_x"} and min(found.values()) > 0
+    run("writing", monkeypatch, "--memory", 20, "--workers", 1)
+    assert "20 images: peak" in capsys.readouterr().out

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.calibration.scores import metrics
 from pipeline.compare import main
-from pipeline.report.naming import short_folders
 from pipeline.report.plots import reliability_figure
-from pipeline.report.resampling import calibrated_floor
+from pipeline.report.resampling import PreparedPredictions
+from pipeline.report.simulated_floor import simulated_floor
 
 ROOT = Path(__file__).resolve().parents[1]
 Predictions = tuple[np.ndarray, np.ndarray]
@@ -79,9 +79,9 @@ def test_script_prints_markdown_and_writes_the_plot(
     assert cells(lines[0]) == ["run", "error %", "ECE %", "ECE-15 %", "floor %", "seconds", "steps"]
     assert set(lines[1]) == set("|:-") and lines[1].count("|") == lines[0].count("|")
     assert len({len(line) for line in lines[:4]}) == 1
-    values, floor = metrics(*predictions[0]), calibrated_floor(predictions[0][0])
+    values, floor = metrics(*predictions[0]), simulated_floor(PreparedPredictions(*predictions[0]), 200)["ece"]
     scores = [f"{values[key]:.2f}" for key in ("error", "ece", "ece15")]
-    both = f"{floor['ece_mean']:.2f} / {floor['ece_high']:.2f}"
+    both = f"{floor.mean:.2f} / {floor.high:.2f}"
     assert cells(lines[2]) == ["fixmatch", *scores, both, "1,234", "2,000"]
     assert cells(lines[3])[0] == "fixmatch + calibratemix" and cells(lines[3])[5] == "-"
     assert lines[-1] == f"reliability diagrams: {plot}"
@@ -111,13 +111,6 @@ def test_runs_without_a_configuration_are_named_by_folder(runs: list[Path], caps
         (run / "config.yaml").unlink()
     assert main([*map(str, runs), "--format", "markdown"]) == 0
     assert [cells(line)[0] for line in capsys.readouterr().out.splitlines()[2:4]] == ["a/seed0", "b/seed0"]
-
-
-def test_short_folders_keep_the_fewest_parts() -> None:
-    folders = [Path("/x/a/1"), Path("/x/b/1"), Path("/y/b/1"), Path("/x/b/2")]
-    assert short_folders(folders) == ["a/1", "x/b/1", "y/b/1", "2"]
-    with pytest.raises(ValueError, match="/x/a/1 is given 2 times"):
-        short_folders([folders[0], folders[1], Path("/x/b/../a/1")])
 
 
 def refused(arguments: list[object], capsys: pytest.CaptureFixture[str]) -> str:

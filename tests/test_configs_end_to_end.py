@@ -11,10 +11,11 @@ import torch
 import yaml
 from torch import nn
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from tests.support.dataprep_fixtures import make
 from tests.support.native_fixtures import WNIDS, jpeg, put, put_cifar, put_stl10, put_svhn
 from tests.support.ranks import alone, on_ranks
@@ -44,7 +45,7 @@ NATIVE: dict[str, Callable[[Path], Any]] = {
 def run(ranks: Ranks, data: Path, out: Path, name: str, *sets: str) -> bool:
     """True where the network's weights are channels_last."""
     settings = config.load(CONFIGS / f"{name}.yaml", [f"data={data}", f"out={out}", *FEW.split(), *sets])
-    model = train.train(settings, open_dataset(settings), ranks, RunFolder(settings)).model
+    model = loop.train(settings, open_dataset(settings), ranks, RunFolder(settings)).model
     convolutions = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
     return all(w.is_contiguous(memory_format=torch.channels_last) for w in convolutions)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 
 from pipeline import distributed
@@ -24,6 +25,7 @@ def collectives(ranks: Ranks) -> dict[str, Any]:
     }
 
 
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks() -> None:
     zero, one = on_ranks(2, collectives)
     for got in (zero, one):

@@ -1,17 +1,23 @@
 """The calibration report of prediction files: what it says and shows, and mistakes in them."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline import compare
 from pipeline.calibration.scores import metrics
 from pipeline.evaluate import main
 from pipeline.report.figures import PNG_DPI
-from pipeline.report.scores import SCORES
+from pipeline.report.glossary import SCORES
 from tests.support.reports import QUICK, predictions, refused, report, write
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_report_of_a_file_of_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,26 +59,24 @@ def test_the_same_command_writes_the_same_report(tmp_path: Path) -> None:
 
 def test_temperature_is_fitted_on_images_that_are_not_scored(tmp_path: Path) -> None:
     logits, labels = predictions(0, factor=3, samples=8000)
-    facts = report(write(tmp_path / "a.npz", logits, labels), "--calibration-split", "0.5", tmp_path / "report")
+    facts = report(write(tmp_path / "a.npz", logits, labels), "--fit-on", "0.5", tmp_path / "report")
     found = facts["runs"][0]["post_hoc"]
     assert (found["fitted_on"], found["scored_on"]) == (4000, 4000)
     temperature = float(found["methods"]["temperature"]["fitted"].removeprefix("T = "))
     assert temperature == pytest.approx(3, rel=0.05)
     assert found["methods"]["temperature"]["ece"] < 4 < 10 < found["methods"]["none"]["ece"]
-    assert report(tmp_path / "a.npz", "--calibration-split", "0", tmp_path / "r2")["runs"][0]["post_hoc"] is None
+    assert report(tmp_path / "a.npz", "--fit-on", "0", tmp_path / "r2")["runs"][0]["post_hoc"] is None
 
 
 def test_fitting_on_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     test = write(tmp_path / "test.npz", *predictions(0, 3))
     other = write(tmp_path / "validation.npz", *predictions(1, 3))
-    found = report(test, "--calibration-split", other, "--posthoc", "temperature", tmp_path / "r")["runs"][0][
-        "post_hoc"
-    ]
+    found = report(test, "--fit-on", other, "--posthoc", "temperature", tmp_path / "r")["runs"][0]["post_hoc"]
     assert (found["fitted_on"], found["scored_on"], list(found["methods"])) == (400, 400, ["none", "temperature"])
     logits, labels = predictions(1, 3)
     logits[7] = predictions(0, 3)[0][9]
     write(other, logits, labels)
-    assert "1 of its 400 predictions are in the test set too" in refused(capsys, test, "--calibration-split", other)
+    assert "1 of its 400 predictions are also in the test set" in refused(capsys, test, "--fit-on", other)
 
 
 def test_two_files_are_compared_pairwise(tmp_path: Path) -> None:
@@ -131,7 +135,8 @@ def test_unreadable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     np.savez(half, logits=np.zeros((2, 2)))
     assert f"{half} must hold `logits` and `labels`" in refused(capsys, half)
     assert f"{tmp_path / 'nowhere'}: no such run folder" in refused(capsys, tmp_path / "nowhere")
-    assert f"{tmp_path}: no run folder: it holds neither config.yaml nor predictions.npz" in refused(capsys, tmp_path)
+    neither = f"{tmp_path}: not a run folder: it holds neither config.yaml nor predictions.npz"
+    assert neither in refused(capsys, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -148,20 +153,20 @@ def test_unreadable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_wrong_logits_of_other_images_are_refused(
     logits: bytes | np.ndarray, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file, foreign = write(tmp_path / "a.npz", *predictions(0)), tmp_path / "foreign.npz"
+    file, ood = write(tmp_path / "a.npz", *predictions(0)), tmp_path / "ood.npz"
     if isinstance(logits, bytes):
-        foreign.write_bytes(logits)
+        ood.write_bytes(logits)
     else:
-        np.savez(foreign, logits=logits)
-    error = refused(capsys, file, "--ood", foreign)
-    assert str(foreign) in error and message in error
+        np.savez(ood, logits=logits)
+    error = refused(capsys, file, "--ood", ood)
+    assert str(ood) in error and message in error
 
 
 def test_other_images_of_one_name_are_all_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "a.npz", *predictions(0))
-    foreign = [write(tmp_path / name / "svhn.npz", *predictions(number)) for number, name in enumerate("xy", 1)]
-    assert list(report(file, "--ood", *foreign, tmp_path / "r")["runs"][0]["ood"]) == ["x/svhn.npz", "y/svhn.npz"]
-    assert "svhn.npz is given 2 times" in refused(capsys, file, "--ood", foreign[0], foreign[0])
+    ood = [write(tmp_path / name / "svhn.npz", *predictions(number)) for number, name in enumerate("xy", 1)]
+    assert list(report(file, "--ood", *ood, tmp_path / "r")["runs"][0]["ood"]) == ["x/svhn.npz", "y/svhn.npz"]
+    assert "svhn.npz is given 2 times" in refused(capsys, file, "--ood", ood[0], ood[0])
 
 
 @pytest.mark.parametrize(
@@ -171,12 +176,13 @@ def test_other_images_of_one_name_are_all_reported(tmp_path: Path, capsys: pytes
         ("--floor-draws", "0", "--draws and --floor-draws must be at least 1"),
         ("--seed", "-1", "--images and --seed must be at least 0"),
         ("--images", "-1", "--images and --seed must be at least 0"),
-        ("--calibration-split", "1", "--calibration-split 1: give a share"),
-        ("--calibration-split", "nan", "--calibration-split nan: give a share"),
-        ("--calibration-split", "most", "--calibration-split most: give a share"),
-        ("--out", "a.npz", "a.npz: cannot be made (File exists); choose another folder with --out"),
+        ("--fit-on", "1", "--fit-on 1: give a share"),
+        ("--fit-on", "nan", "--fit-on nan: give a share"),
+        ("--fit-on", "most", "--fit-on most: give a share"),
+        ("--out", "a.npz", "a.npz: is a file, not a folder; choose another folder with --out"),
+        ("--out", "a.npz/report", "a.npz/report: cannot be made (Not a directory); choose another folder with --out"),
         ("--weights", "raw", "--weights and --checkpoint need a run folder"),
-        ("--ood", "photos", "--ood photos: a.npz has no network to show images"),
+        ("--ood", "photos", "--ood photos: a.npz has no network to run on images"),
     ],
 )
 def test_wrong_options_are_refused(
@@ -189,6 +195,30 @@ def test_wrong_options_are_refused(
     assert message in error and error.count("\n") == 1
 
 
+def test_result_of_other_predictions_is_refused_as_compare_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write(tmp_path / "run" / "predictions.npz", *predictions(0)).parent
+    result = metrics(*predictions(0, factor=3))
+    (run / "result.json").write_text(json.dumps(result))
+    told = refused(capsys, run).removeprefix("evaluate.py: ")
+    assert f"{run / 'result.json'} says ece {result['ece']}, but predictions.npz gives" in told
+    assert compare.main([str(run)]) == 2
+    assert capsys.readouterr().err == f"compare.py: {told}"
+
+
+def test_nothing_is_imported_that_a_mistake_would_have_to_wait_for() -> None:
+    """--help, and mistakes that need no network, answer without the heavy libraries; compare.py needs NumPy alone."""
+    code = (
+        "import sys, pipeline.evaluate as e, pipeline.compare\n"
+        "assert e.main(['nowhere']) == 2\n"
+        "heavy = {'torch', 'ffcv', 'numba', 'scipy', 'sklearn', 'matplotlib'}\n"
+        "sys.exit('imported: ' + ' '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.startswith("evaluate.py: nowhere: no such run folder") and done.stderr.endswith("imported: \n")
+
+
 def test_labels_of_another_test_set_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, other = (write(tmp_path / name / "p.npz", *predictions(seed)) for seed, name in enumerate("ab"))
-    assert "its test labels are not those of" in refused(capsys, first, other)
+    assert "its test labels differ from those of" in refused(capsys, first, other)

@@ -1,5 +1,6 @@
 """The calibration report of a trained run: its network, its checkpoints, its images; and what may be missing."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,13 +10,17 @@ import numpy as np
 import pytest
 
 from pipeline import config, train
+from pipeline.calibration.scores import metrics
+from pipeline.data.batches import part_sources
 from pipeline.data.dataset import open_dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.evaluate import main
-from pipeline.report.guesses import Guesses, guesses
+from pipeline.report.inputs import read_inputs
+from pipeline.report.networks import sample_pseudo_labels, subjects_with_networks
+from pipeline.report.options import ReportOptions
+from pipeline.report.pseudo_label_sample import PseudoLabelSample
 from pipeline.report.restore import Restored, restore, saved_tensor
-from pipeline.report.subjects import Source, read_subjects
-from pipeline.training.training_run import build_order
+from pipeline.training.training_run import APM_TABLE
 from tests.support.ranks import alone
 from tests.support.reports import refused, report, write
 
@@ -35,20 +40,20 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
     with np.load(run / "predictions.npz") as saved:
         other = write(tmp_path / "other.npz", saved["logits"][:, ::-1], saved["labels"])
-    facts = report(run, other, "--ood", write_foreign(tmp_path), tmp_path / "report")
+    facts = report(run, other, "--ood", write_ood(tmp_path), tmp_path / "report")
     one = facts["runs"][0]
     assert (one["step"], one["weights"], one["note"], one["num_classes"]) == (16, "ema", "", 10)
     assert set(facts["figures"]) == {
         "reliability-1", "winning-score-1", "margins-1", "wrong-pseudo-labels-1", "reliability-2", "winning-score-2",
         "training", "pseudo-labels", "disagreement-1-2",
     }  # fmt: skip
-    assert set(one["ood"]) == {"foreign.npz", "Gaussian noise"}
+    assert set(one["ood"]) == {"ood.npz", "Gaussian noise"}
     page = (tmp_path / "report" / "index.html").read_text()
     assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 9
 
 
-def write_foreign(folder: Path) -> Path:
-    return write(folder / "foreign.npz", np.random.default_rng(0).normal(size=(50, 10)), np.zeros(50, dtype=int))
+def write_ood(folder: Path) -> Path:
+    return write(folder / "ood.npz", np.random.default_rng(0).normal(size=(50, 10)), np.zeros(50, dtype=int))
 
 
 def test_images_of_another_folder_are_told_apart_or_not(run: Path, data: Path, tmp_path: Path) -> None:
@@ -59,16 +64,18 @@ def test_images_of_another_folder_are_told_apart_or_not(run: Path, data: Path, t
     assert all(found[score]["auroc"] == pytest.approx(50) for score in ("max-softmax", "entropy", "energy"))
 
 
-def read(ranks: Any, run: Path, weights: str | None, step: int | None) -> tuple[np.ndarray, int | None]:
-    (subject,) = read_subjects([run], Source(None, weights, step, False), ranks)
-    return subject.logits, subject.step
+def read(run: Path, weights: str | None, step: int | None) -> tuple[np.ndarray, int | None]:
+    """Logits and step of what a report of these weights and this checkpoint is about."""
+    options = ReportOptions(runs=(run,), weights=weights, checkpoint=step, images=0)
+    (subject,) = subjects_with_networks(read_inputs(options), options)
+    return subject.predictions.logits, subject.predictions.step
 
 
 def test_weights_and_steps_of_checkpoints(run: Path) -> None:
-    saved, newest = alone(read, run, None, None), alone(read, run, "ema", None)
+    saved, newest = read(run, None, None), read(run, "ema", None)
     np.testing.assert_allclose(newest[0], saved[0], rtol=0, atol=1e-5)  # the network gives predictions.npz again
     assert saved[1] == newest[1] == 16
-    raw, older = alone(read, run, "raw", None), alone(read, run, None, 8)
+    raw, older = read(run, "raw", None), read(run, None, 8)
     assert (raw[1], older[1]) == (16, 8)
     assert np.abs(raw[0] - saved[0]).max() > 1e-3 and np.abs(older[0] - saved[0]).max() > 1e-3
 
@@ -78,15 +85,15 @@ def test_a_run_in_a_format_that_only_gpus_have_is_evaluated_anywhere(run: Path, 
     shutil.copytree(run, copy)
     options = copy / "config.yaml"
     options.write_text(options.read_text().replace("precision: fp32", "precision: tf32"))
-    np.testing.assert_array_equal(alone(read, copy, "ema", None)[0], alone(read, run, "ema", None)[0])
+    np.testing.assert_array_equal(read(copy, "ema", None)[0], read(run, "ema", None)[0])
 
 
 def restored(ranks: Any, run: Path) -> Restored:
     return restore(run, None, "ema", None, ranks)
 
 
-def guessed(ranks: Any, run: Path) -> Guesses:
-    found = guesses(restored(ranks, run), 5000)
+def sampled(ranks: Any, run: Path) -> PseudoLabelSample:
+    found = sample_pseudo_labels(restored(ranks, run), 5000)
     assert found is not None
     return found
 
@@ -97,12 +104,12 @@ def test_rows_of_the_saved_tables_are_found(run: Path) -> None:
     settings = config.load(run / "config.yaml")
     dataset = open_dataset(settings)
     shards = VirtualShards.of(dataset.num_train, settings.batch.labelled, settings.unlabelled_batch)
-    drawn = build_order(settings, dataset, shards, of.ranks).draw(0, 16).unlabelled
-    visits = saved_tensor(of.checkpoint, "mixing_sharded.visits")
+    drawn = part_sources(settings, dataset, shards)["unlabelled"].order.draw(0, 16)[0]
+    visits = saved_tensor(of.checkpoint, APM_TABLE.replace("table", "visits"))
     assert visits is not None and saved_tensor(of.checkpoint, "no.such") is None
     rows = shards.row_of(np.arange(dataset.num_train), 0, 1)
     np.testing.assert_array_equal(visits.numpy()[rows], np.bincount(drawn.ravel(), minlength=dataset.num_train))
-    seen = alone(guessed, run)
+    seen = alone(sampled, run)
     np.testing.assert_array_equal(seen.index, np.setdiff1d(np.arange(dataset.num_train), dataset.split))
     assert seen.is_apm  # 0 until the first visit
     np.testing.assert_array_equal(seen.margin != 0, visits.numpy()[rows][seen.index] > 0)
@@ -126,8 +133,12 @@ def test_labels_of_another_data_set_are_refused(run: Path, tmp_path: Path, capsy
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     with np.load(run / "predictions.npz") as saved:
-        write(copy / "predictions.npz", saved["logits"], np.roll(saved["labels"], 1))
-    assert "its labels are not those of" in refused(capsys, copy)
+        predictions = saved["logits"], np.roll(saved["labels"], 1)
+    write(copy / "predictions.npz", *predictions)
+    assert "the two files do not belong to the same run" in refused(capsys, copy)
+    result = json.loads((run / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps(result | metrics(*predictions)))
+    assert "its labels differ from those of" in refused(capsys, copy)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +167,7 @@ def test_damaged_checkpoint_is_refused(run: Path, tmp_path: Path, capsys: pytest
     shard.write_bytes(content)
     told = f"step-00000016: is damaged ({shard.name} has changed); choose another --checkpoint"
     assert told in refused(capsys, copy, "--weights", "raw")
-    assert alone(read, copy, None, 8)[1] == 8
+    assert read(copy, None, 8)[1] == 8
     capsys.readouterr()
     assert report(copy, tmp_path / "report")["figures"] == ["reliability", "winning-score", "training", "pseudo-labels"]
     assert told in capsys.readouterr().out  # predictions.npz has the numbers; only the images are missing

@@ -200,9 +200,22 @@ def test_make_shows_the_quickstart_commands() -> None:
     assert [line for line in lines if line.startswith(".venv/bin/")] == expected
 
 
+def test_make_test_with_arguments_starts_the_tests_at_once() -> None:
+    """All of it: lint, SLURM for the tests, two processes. With ARGS nothing comes before pytest but the set-up."""
+    chosen = run("make", "-n", "test", "ARGS=-k name -x").stdout.splitlines()
+    assert chosen == ["scripts/setup.sh", ".venv/bin/python -m pytest -k name -x"]
+    whole, fast = (run("make", "-n", target).stdout.splitlines() for target in ("test", "check"))
+    lint = ["scripts/setup.sh", ".venv/bin/ruff check", ".venv/bin/ruff format --check", ".venv/bin/mypy"]
+    tests = ".venv/bin/python -m pytest -n 2 --dist loadgroup"
+    assert whole == [*lint, "scripts/setup.sh tests", tests]
+    assert fast == [*lint, f'{tests} -m "not slow"']
+
+
 def test_make_help_is_the_default_and_lists_the_targets() -> None:
     text = run("make").stdout
-    assert all(f"make {name}" in text for name in ("quickstart", "test", "doctor", "setup", "lint", "clean", "help"))
+    assert all(
+        f"make {name}" in text for name in ("quickstart", "test", "check", "doctor", "setup", "lint", "clean", "help")
+    )
 
 
 def test_clean_spares_data_and_runs(checkout: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline import config, train
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from tests.support.ranks import alone, on_ranks
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def arguments(data: Path, out: Path, *sets: str) -> list[str]:
 
 def run(ranks: Ranks, given: list[str]) -> None:
     settings = config.load(given[1], given[3:])
-    train.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+    loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -111,6 +112,7 @@ def numbers(line: dict[str, Any]) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_are_one_run(data: Path, tmp_path: Path) -> None:
     """float64 and group norm: rounding flips no rank or threshold."""
     exact = ("mix=calibratemix", "precision=fp64", "model.norm=group", "warmup_steps=2", "unlabelled.threshold=0.2")
@@ -144,6 +146,7 @@ def wait_for(condition: Any, seconds: float = 180) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_killed_and_started_again_it_ends_the_same(data: Path, tmp_path: Path) -> None:
     """kill -9 of torchrun on two ranks, batch norm of the reference network, bf16 where the processor has it."""
     # log_every=5: no checkpoint but that of step 20 is at a training line
@@ -161,7 +164,7 @@ def test_killed_and_started_again_it_ends_the_same(data: Path, tmp_path: Path) -
     again = start(given)
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
-    assert "goes on from step" in output
+    assert "resumes from step" in output
     assert result(out) == result(tmp_path / "whole")
     assert lines(out) == lines(tmp_path / "whole")
 

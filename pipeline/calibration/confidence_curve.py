@@ -1,8 +1,8 @@
-"""Calibration errors of the confidences in order: equal-mass bins, KS and risk-coverage.
+"""Scores of the sorted confidences: equal-mass bins, the KS error, and the area under the risk-coverage curve.
 
-A `Curve` holds running sums over the samples sorted by confidence, one point for each distinct confidence: samples
-that tie are never ordered, so no number depends on the order of the test set. Arrays may have a batch axis in front,
-for bootstrap draws (other counts) or simulated outcomes (other correctness).
+A `Curve` holds running sums over the samples sorted by confidence, with one point per distinct confidence: ties are
+never ordered, so no score depends on the order of the test set. Arrays may have leading batch axes, for bootstrap
+draws (different counts) or simulated labels (different correctness).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.calibration.sums import BinSums, Closed, Floats, Ints, bin_index
 
 @dataclass(frozen=True)
 class Ties:
-    """Where equal confidences begin and end: `order` [N] sorts them, `ends` [G + 1] from 0 to N, `values` [G]."""
+    """Groups of equal confidence: `order` [N] sorts the samples, `ends` [G + 1] runs from 0 to N, `values` [G]."""
 
     order: Ints
     ends: Ints
@@ -23,7 +23,7 @@ class Ties:
 
 @dataclass(frozen=True)
 class Curve:
-    """Running sums, float64 [..., G + 1] from 0 to the total: samples, their confidences, those that are right."""
+    """Running sums, float64 [..., G + 1] from 0 to the total: of samples, of confidences, of correct predictions."""
 
     values: Floats  # [G] distinct confidences, ascending
     count: Floats
@@ -46,7 +46,7 @@ def curve(confidence: Floats, correct: Floats) -> Curve:
 
 
 def curve_of(groups: Ties, weight: Floats, correct: Floats) -> Curve:
-    """The curve of samples in the order of `groups`, each counted `weight` times; [..., N] both, broadcast."""
+    """The curve of samples in the order of `groups`, each counted `weight` times; both [..., N] or broadcastable."""
     return Curve(
         groups.values,
         _running(groups, weight),
@@ -68,10 +68,10 @@ def equal_width_bins(points: Curve, bins: int, closed: Closed) -> BinSums:
 
 
 def equal_mass_bins(points: Curve, bins: int) -> BinSums:
-    """Sums [..., bins] over groups of equal size by confidence, larger groups first (Nguyen and O'Connor 2015).
+    """Sums [..., bins] over bins of equally many samples by confidence, larger bins first (Nguyen and O'Connor 2015).
 
-    A border that falls among ties shares them out in proportion. With N < bins every sample is a group and the other
-    groups stay empty. The borders depend on all samples at once: unlike equal-width sums these do not merge.
+    A border that falls among ties divides them in proportion. With N < bins every sample has its own bin and the other
+    bins stay empty. The borders depend on all samples at once: unlike equal-width sums, these cannot be merged.
     """
     shape = np.broadcast_shapes(points.count.shape, points.confidence.shape, points.correct.shape)
     rows = [
@@ -87,19 +87,19 @@ def equal_mass_bins(points: Curve, bins: int) -> BinSums:
 
 
 def ks_error(points: Curve) -> Floats:
-    """max over thresholds t of |P(right, conf <= t) - E[conf, conf <= t]| in [0, 1] (Gupta et al. 2021): no bins."""
+    """max over thresholds t of |P(right, conf <= t) - E[conf, conf <= t]| in [0, 1] (Gupta et al. 2021); no bins."""
     return np.abs(points.correct - points.confidence).max(axis=-1) / points.count[..., -1]
 
 
 def aurc(points: Curve) -> Floats:
     """Mean over coverages 1/N, 2/N, ..., 1 of the error among the most confident (Geifman and El-Yaniv 2017).
 
-    In [0, 1]; lower is better. Within ties the error counts as if they were in random order. Counts are whole.
+    In [0, 1]; lower is better. Ties count as if they were in random order. Counts must be whole numbers.
     """
     count, wrong = points.count, points.count - points.correct
     size, errors = np.diff(count), np.diff(wrong)
     rate = np.divide(errors, size, out=np.zeros(np.broadcast_shapes(errors.shape, size.shape)), where=size > 0)
-    above = count[..., -1:] - count  # samples of a higher confidence; whole, so exact
+    above = count[..., -1:] - count  # samples of higher confidence; whole numbers, so exact
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, int(above.max()) + 1))])[above.astype(np.int64)]
     # The sum over j = 1..size of (wrong_above + j rate) / (above + j), in closed form.
     excess = wrong[..., -1:] - wrong[..., 1:] - rate * above[..., 1:]

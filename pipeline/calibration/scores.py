@@ -1,9 +1,9 @@
-"""Calibration of a classifier's confidences: every score of a test set, from its logits.
+"""Calibration of a classifier's confidences: every score of a test set, computed from its logits.
 
-`sums` of a part of the test set add up to the sums of the whole, so ranks that evaluated disjoint samples need not
-share their logits. Everything is NumPy float64: a half or float32 softmax saturates at exactly 1 for over-confident
-networks. The definitions are in calibration_sums.py (bins) and confidence_curve.py (no fixed bins); scores.py names
-and explains them.
+The `sums` of parts of a test set add up to the sums of the whole, so ranks that evaluated disjoint samples need not
+share their logits. Everything is NumPy float64: a half- or single-precision softmax saturates at exactly 1 for
+overconfident networks. The scores are defined in sums.py (fixed bins) and confidence_curve.py (no fixed bins);
+report/glossary.py names and explains them.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.calibration.confidence_curve import Curve, aurc, curve, equal_mass_bins, ks_error
 from pipeline.calibration.sums import (
     BinSums,
-    Closed,
     Floats,
     Ints,
     calibration_error,
@@ -30,18 +29,16 @@ from pipeline.calibration.sums import (
 )
 
 AT_ONCE = 4_000_000  # probabilities in memory at a time: 32 MB of float64
-REPORTED = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
-
-_Z95 = 1.959963984540054  # 97.5% quantile of the standard normal distribution
+REPORTED = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")  # in result.json
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What the scores of some samples are computed from; `a + b` is that of both.
+    """What the scores of a set of samples are computed from; `a + b` covers both sets.
 
-    `equal`: in the equal bins of `ece`, [lo, hi); `fifteen`: in 15 bins (lo, hi]; `classwise` [C, 15]; `nll` and
-    `brier`: summed over samples. The scores without fixed bins need the order of all confidences, so `confidence` and
-    `correct` [n] are kept and joined: 16 bytes a sample where its logits take 4 C.
+    `equal`: sums over the equal bins of `ece`, [lo, hi); `fifteen`: over 15 bins (lo, hi]; `classwise` [C, 15]; `nll`
+    and `brier`: summed over samples. Scores without fixed bins need the order of all confidences, so `confidence` and
+    `correct` [n] are kept and joined: 16 bytes per sample, where its logits take 4 C.
     """
 
     equal: BinSums
@@ -54,18 +51,18 @@ class Sums:
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(
-            self.equal + other.equal,
-            self.fifteen + other.fifteen,
-            self.classwise + other.classwise,
-            self.nll + other.nll,
-            self.brier + other.brier,
-            np.concatenate([self.confidence, other.confidence]),
-            np.concatenate([self.correct, other.correct]),
+            equal=self.equal + other.equal,
+            fifteen=self.fifteen + other.fifteen,
+            classwise=self.classwise + other.classwise,
+            nll=self.nll + other.nll,
+            brier=self.brier + other.brier,
+            confidence=np.concatenate([self.confidence, other.confidence]),
+            correct=np.concatenate([self.correct, other.correct]),
         )
 
 
 def sums(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> Sums:
-    """The sums of a part of a test set, or of all: `logits` real [N, C], `labels` int [N] in [0, C).
+    """The sums of a test set or of a part of it: `logits` real [N, C], `labels` int [N] in [0, C).
 
     ValueError as in `check_predictions`.
     """
@@ -77,21 +74,21 @@ def sums(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> Sums:
 
 
 def parts(logits: NDArray, labels: Ints) -> Iterator[tuple[slice, Floats, Floats]]:
-    """Rows of checked logits, few at a time: (which rows, probabilities [n, C], negative log-likelihoods [n])."""
-    for part in slices(*logits.shape):
-        yield part, *predicted(logits[part].astype(np.float64), labels[part])
+    """Checked logits, a few rows at a time: (which rows, probabilities [n, C], negative log-likelihoods [n])."""
+    for rows in slices(*logits.shape):
+        yield rows, *probabilities_and_nll(logits[rows].astype(np.float64), labels[rows])
 
 
 def slices(num: int, classes: int) -> Iterator[slice]:
-    """Rows of [num, classes] logits, few at a time."""
+    """Slices of the rows of [num, classes] logits, a few rows at a time."""
     rows = max(1, AT_ONCE // classes)
     return (slice(start, min(start + rows, num)) for start in range(0, num, rows))
 
 
-def predicted(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
+def probabilities_and_nll(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
     """Probabilities [N, C] and -log p(label) [N] in nats of checked float64 logits, from one set of exponentials.
 
-    The latter is finite even where softmax rounds p(label) to 0.
+    The negative log-likelihood is finite even where the softmax rounds p(label) to 0.
     """
     shifted, exponentials, totals = _exponentials(logits)
     nll = np.log(totals[:, 0]) - shifted[np.arange(len(labels)), labels]
@@ -102,18 +99,18 @@ def predicted(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
 def _sums(probabilities: Floats, labels: Ints, nll: Floats, ece_bins: int) -> Sums:
     confidence, correct = top_label(probabilities, labels)
     return Sums(
-        equal_width_sums(confidence, correct, ece_bins, "left"),
-        equal_width_sums(confidence, correct, 15, "right"),
-        classwise_sums(probabilities, labels, 15),
-        float(nll.sum()),
-        float(brier_score(probabilities, labels).sum()),
-        confidence,
-        correct,
+        equal=equal_width_sums(confidence, correct, ece_bins, "left"),
+        fifteen=equal_width_sums(confidence, correct, 15, "right"),
+        classwise=classwise_sums(probabilities, labels, 15),
+        nll=float(nll.sum()),
+        brier=float(brier_score(probabilities, labels).sum()),
+        confidence=confidence,
+        correct=correct,
     )
 
 
 def scores(total: Sums) -> dict[str, float]:
-    """Every score of the sums of a test set, in the order and the units of `scores.SCORES`."""
+    """Every score of a test set from its sums, in the units of `report.glossary.SCORES`."""
     num = len(total.confidence)
     points = curve(total.confidence, total.correct)
     values = top_label_scores(total.equal, total.fifteen, points)
@@ -126,7 +123,7 @@ def scores(total: Sums) -> dict[str, float]:
 
 
 def top_label_scores(equal: BinSums, fifteen: BinSums, points: Curve) -> dict[str, Floats]:
-    """The scores of confidence and correctness alone, in percent; arrays keep the axes before the last."""
+    """The scores that need only confidence and correctness, in percent; axes before the last are kept."""
     fractions = {
         "error": 1 - points.correct[..., -1] / points.count[..., -1],
         "ece": calibration_error(equal),
@@ -153,13 +150,17 @@ def metrics(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> dict[st
     units: `nll` (nats), `brier` (summed over classes, mean over samples). `num_samples` is an int.
     ValueError as in `check_predictions`.
     """
-    total = sums(logits, labels, ece_bins)
+    return reported(sums(logits, labels, ece_bins))
+
+
+def reported(total: Sums) -> dict[str, float]:
+    """The `metrics` of a test set from its sums."""
     values = scores(total)
     return {**{name: values[name] for name in REPORTED}, "num_samples": len(total.confidence)}
 
 
 def check_predictions(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray, Ints]:
-    """The same as floating [N, C], in the type they came in, and int64 [N].
+    """Valid predictions: floating logits [N, C] (integers become float64) and int64 labels [N].
 
     ValueError for a wrong shape or type, no samples, NaN or Inf logits, or a label outside [0, C).
     """
@@ -195,12 +196,12 @@ def top_label(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]:
 
 
 def negative_log_likelihood(logits: Floats, labels: Ints) -> Floats:
-    """-log p(label) [N] of `predicted`."""
-    return predicted(logits, labels)[1]
+    """-log p(label) [N] in nats of checked float64 logits; always finite."""
+    return probabilities_and_nll(logits, labels)[1]
 
 
 def _exponentials(logits: Floats) -> tuple[Floats, Floats, Floats]:
-    """Logits less the largest of their row [N, C], their exponentials [N, C], and the sums of these [N, 1]."""
+    """Logits minus the maximum of their row [N, C], the exponentials of these [N, C], and their row sums [N, 1]."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     return shifted, exponentials, exponentials.sum(axis=1, keepdims=True)
@@ -210,40 +211,3 @@ def brier_score(probabilities: Floats, labels: Ints) -> Floats:
     """Squared distance [N] of the probabilities to the one-hot label, in [0, 2] (Brier 1950)."""
     of_label = probabilities[np.arange(len(labels)), labels]
     return np.einsum("nc,nc->n", probabilities, probabilities) - 2 * of_label + 1
-
-
-@dataclass(frozen=True)
-class ReliabilityBins:
-    """One reliability diagram, all float64 [bins]: fractions in [0, 1], 0 where `count` is 0.
-
-    Bin b covers `lower[b]` to `upper[b]`; `low` and `high` bound its accuracy (95% Wilson interval).
-    """
-
-    lower: Floats
-    upper: Floats
-    count: Floats
-    accuracy: Floats
-    confidence: Floats
-    low: Floats
-    high: Floats
-
-
-def reliability_bins(logits: ArrayLike, labels: ArrayLike, bins: int = 10, closed: Closed = "left") -> ReliabilityBins:
-    """Accuracy and mean confidence per bin, by default in the bins of `ece`; ValueError as in `metrics`."""
-    total = sums(logits, labels)
-    binned = equal_width_sums(total.confidence, total.correct, bins, closed)
-    filled, edges = np.maximum(binned.count, 1), np.arange(bins + 1) / bins
-    accuracy = binned.correct / filled
-    low, high = (np.where(binned.count > 0, bound, 0.0) for bound in wilson_interval(accuracy, filled))
-    return ReliabilityBins(edges[:-1], edges[1:], binned.count, accuracy, binned.confidence / filled, low, high)
-
-
-def wilson_interval(fraction: Floats, count: Floats) -> tuple[Floats, Floats]:
-    """95% score interval of a binomial proportion (Wilson 1927); float64 arrays of one shape, `count` >= 1.
-
-    Unlike fraction +- 1.96 standard errors it keeps a width when all samples of a small bin are right.
-    """
-    scale = 1 + _Z95**2 / count
-    centre = (fraction + _Z95**2 / (2 * count)) / scale
-    half = _Z95 * np.sqrt(fraction * (1 - fraction) / count + _Z95**2 / (4 * count**2)) / scale
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -1,8 +1,8 @@
-"""Binned calibration errors, computed from sums that ranks can add.
+"""Binned calibration errors, computed from sums that ranks can add up.
 
-`BinSums` holds three sums per bin. Sums over parts of a test set add up to the sums over the whole, so ranks that
-evaluated disjoint samples need no gather. Every error reduces the last axis and keeps the axes before it: a batch of
-bootstrap draws and the classes of a classwise error are scored by the same lines as one test set.
+`BinSums` holds three sums per bin. The sums over parts of a test set add up to those over the whole, so ranks that
+evaluated disjoint samples need no gather. Every error reduces the last axis and keeps the axes before it: the same
+lines score one test set, a batch of bootstrap draws, and each class of a classwise error.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ Closed = Literal["left", "right"]
 class BinSums:
     """Sufficient statistics of the binned errors, float64 [..., bins]; `a + b` merges disjoint sets of samples.
 
-    `count` samples lie in each bin, their confidences add up to `confidence`, `correct` of them are right. Of the
-    classwise sums [C, bins], `confidence` adds up the probabilities of class c, and `correct` counts its labels.
+    Each bin holds `count` samples; their confidences add up to `confidence`, and `correct` of them are right. In
+    classwise sums [C, bins], `confidence` adds up the probabilities of class c and `correct` counts its labels.
     """
 
     count: Floats
@@ -55,13 +55,13 @@ def equal_width_sums(confidence: Floats, correct: Floats, bins: int, closed: Clo
 
 
 def classwise_sums(probabilities: Floats, labels: Ints, bins: int) -> BinSums:
-    """Sums [C, bins] over (lo, hi] of every class's probability, whatever the prediction; `probabilities` [N, C].
+    """Sums [C, bins] of every class's probability in bins (lo, hi], whatever the prediction; `probabilities` [N, C].
 
-    Nearly all probabilities of many classes lie in the first bin, so only those beyond it are looked up: the first
-    bin is the rest.
+    With many classes nearly all probabilities lie in the first bin, so only those above it are looked up: the first
+    bin gets the rest.
     """
     num, classes = probabilities.shape
-    # Rounding may put a probability beyond 1 / bins into the first bin here, which the search would do alike.
+    # Rounding may put a probability above 1 / bins into the first bin; the search does the same.
     sample, column = np.nonzero(probabilities > 1 / bins)
     values = probabilities[sample, column]
     cell = column * bins + bin_index(values, bins, "right")

@@ -5,6 +5,7 @@ Pure declarations, importing neither torch nor a method; reading.py reads and ch
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,7 +129,7 @@ class Config:
     dataset: str = option("", "NAME of a data folder made by dataprep/make_beton.py")
     data: str = option("data", "folder that holds NAME/")
     out: str = option("", "run folder; empty = runs/DATASET/ALGORITHM-MIX/LABELS/SEED")
-    algorithm: str = option("fixmatch", "base algorithm", ALGORITHMS)
+    algorithm: str = option("fixmatch", "base algorithm that labels the unlabelled images", ALGORITHMS)
     mix: str = option("none", "mixing on top of the base algorithm", MIXES)
     label_smoothing: float = option(0.0, "smoothing eps of labels, pseudo-labels and mixed targets", minimum=0)
     recipe: str = option("paper", "preset of the mathematics: the paper's, or the authors' release", tuple(RECIPES))
@@ -166,6 +167,11 @@ class Config:
         return self.batch.labelled * self.batch.ratio if self.algorithm not in LABELLED_ONLY else 0
 
     @property
+    def split_name(self) -> str:
+        """The labelled split: its name in the data folder's manifest, and that of its file without .npy."""
+        return f"{self.labels}-seed{self.seed}"
+
+    @property
     def warmup(self) -> int:
         """The first step (0-based) at which images are mixed."""
         return round(self.steps * self.warmup_share) if self.warmup_steps is None else self.warmup_steps
@@ -173,3 +179,12 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as ``config.yaml`` holds them."""
         return dataclasses.asdict(self)
+
+
+def most_virtual_shards(labelled_batch: int, unlabelled_batch: int) -> int:
+    """The largest power of two up to 64 that divides both global batches (``unlabelled_batch`` may be 0).
+
+    The training file is cut into this many virtual shards (data/streams.py), of which each batch takes equal shares and
+    each rank serves equally many: the number of ranks must divide it. A small data set has fewer.
+    """
+    return math.gcd(64, labelled_batch, unlabelled_batch)

@@ -1,13 +1,15 @@
-"""Training batches and test images: which images, cut and augmented, on their way to the device.
+"""Training batches: which images, cut and augmented, on their way to the device.
 
-One read of the beton a step holds the rank's labelled and unlabelled images; the weak and the strong view of an image
-come from one decode, cut by our keyed numba kernels (FFCV's own augmentations cannot be reproduced).
+A batch has named parts (labelled, unlabelled ...), each with its own order and its own beton. Parts of one beton are
+read together, one decode a step, and the weak and the strong view of an image come from one decode, cut by our keyed
+numba kernels (FFCV's own augmentations cannot be reproduced).
 """
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,37 +17,59 @@ from torch import Tensor
 
 from pipeline.augment import kernels
 from pipeline.augment.kernels import Augmentation
+from pipeline.config import Config
 from pipeline.config.options import AugmentConfig
 from pipeline.data.beton_reader import BetonReader, Ints, Pixels
 from pipeline.data.dataset import Dataset
-from pipeline.data.streams import Order
+from pipeline.data.streams import PartOrder, VirtualShards, labelled_order, unlabelled_order
 from pipeline.randomness import LABELLED, UNLABELLED
 
+Drawn = tuple[Ints, Ints, Ints]  # index, visit, rows of a part at one step
 CHUNK = 256  # steps whose order is drawn at once
 
 
-class Views(NamedTuple):
-    """One step's images of this rank: uint8 [b, 3, S, S] in channels_last."""
+@dataclass(frozen=True, slots=True)
+class PartSource:
+    """Where a part of the batch comes from: its beton, its order, the stream of its random draws, its views."""
 
-    labelled: Tensor  # [L / W, 3, S, S] weak views
-    weak: Tensor  # [U / W, 3, S, S]; U is 0 in supervised training
-    strong: Tensor  # [U / W, 3, S, S] of the same images
+    beton: Path
+    order: PartOrder
+    draws: int  # of randomness.py: LABELLED, UNLABELLED ...
+    strong: bool  # a strong view too
+
+
+@dataclass(frozen=True, slots=True)
+class HostPart:
+    """One part of a step's batch in host memory; n images are drawn, b of them are this rank's."""
+
+    index: Ints  # [n] indices in the part's beton
+    visit: Ints  # [n]
+    rows: Ints  # [n] rows in the part's tables
+    weak: Tensor  # uint8 [b, 3, S, S] in channels_last
+    strong: Tensor | None  # uint8 [b, 3, S, S] of the same images
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's images on the host, and who they are."""
+    """One step's batch in host memory, by part."""
 
     step: int
-    views: Views
-    labelled_index: Ints  # [L] positions in train.beton, of the GLOBAL batch
-    labelled_visit: Ints  # [L]
-    unlabelled_index: Ints  # [U / W]
-    unlabelled_visit: Ints  # [U / W]
-    rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # [U / W] in this rank's part of a table
+    parts: Mapping[str, HostPart]
 
 
-NO_VIEWS = Views(*[torch.empty(0, dtype=torch.uint8)] * 3)
+def part_sources(
+    config: Config, dataset: Dataset, shards: VirtualShards, rank: int = 0, world: int = 1
+) -> dict[str, PartSource]:
+    """The parts that semi-supervised training learns from: weak labelled, weak and strong unlabelled views."""
+    given = dataset.split, shards
+    who = config.seed, rank, world
+    sharded, include = config.labels == "all", config.unlabelled.include_labelled
+    labelled = labelled_order(*given, config.batch.labelled, *who, sharded=sharded)
+    unlabelled = unlabelled_order(*given, config.unlabelled_batch, *who, include_labelled=include)
+    return {
+        "labelled": PartSource(dataset.train_beton, labelled, LABELLED, strong=False),
+        "unlabelled": PartSource(dataset.train_beton, unlabelled, UNLABELLED, strong=True),
+    }
 
 
 def augmentation(dataset: Dataset, config: AugmentConfig) -> Augmentation:
@@ -57,52 +81,79 @@ def augmentation(dataset: Dataset, config: AugmentConfig) -> Augmentation:
 
 
 class TrainImages:
-    """The rank's batches from any step on: a function of (seed, step) alone."""
+    """This rank's batches from any step on: a function of (seed, step) alone. ``size``: pixels of a view's side."""
 
     def __init__(
-        self,
-        dataset: Dataset,
-        order: Order,
-        batches: tuple[int, int],
-        rank: int,
-        world: int,
-        seed: int,
-        config: AugmentConfig,
-        threads: int,
+        self, sources: Mapping[str, PartSource], size: int, how: Augmentation, seed: int, threads: int
     ) -> None:
-        self.size, self.order, self.seed, self.how = dataset.image_size, order, seed, augmentation(dataset, config)
-        each = batches[0] // world
-        self.mine = slice(rank * each, (rank + 1) * each)
-        self.coming: deque[Batch] = deque()  # being decoded, their views still to be cut
-        size = (batches[0] + batches[1]) // world
-        self.reader = BetonReader(str(dataset.train_beton), size, threads, self._views)
+        betons = dict.fromkeys(source.beton for source in sources.values())
+        self.files = [
+            BetonParts(
+                {name: source for name, source in sources.items() if source.beton == beton}, size, how, seed, threads
+            )
+            for beton in betons
+        ]
 
     def batches(self, first_step: int, steps: int) -> Iterator[Batch]:
         """The batches of steps [first_step, steps). One such loop at a time."""
+        with ExitStack() as stack:
+            readers = [stack.enter_context(closing(file.batches(first_step, steps))) for file in self.files]
+            for batches in zip(*readers, strict=True):
+                parts = {name: part for batch in batches for name, part in batch.parts.items()}
+                yield Batch(batches[0].step, parts)
+
+
+class BetonParts:
+    """The parts of the batch that lie in one beton, read by one thread."""
+
+    def __init__(
+        self, sources: Mapping[str, PartSource], size: int, how: Augmentation, seed: int, threads: int
+    ) -> None:
+        self.sources, self.size, self.how, self.seed = sources, size, how, seed
+        self.coming = deque[tuple[int, list[Drawn]]]()  # being decoded, their views still to be cut
+        (beton,) = {source.beton for source in sources.values()}
+        total = sum(source.order.size for source in sources.values())
+        self.reader = BetonReader(str(beton), total, threads, self._cut)
+
+    def batches(self, first_step: int, steps: int) -> Generator[Batch, None, None]:
+        """As TrainImages', of these parts."""
         self.coming = deque()
         yield from self.reader.read(self._indices(first_step, steps, self.coming))
 
-    def _indices(self, first_step: int, steps: int, coming: deque[Batch]) -> Iterator[Ints]:
+    def _indices(self, first_step: int, steps: int, coming: deque[tuple[int, list[Drawn]]]) -> Iterator[Ints]:
         """Runs in the reading thread, so that the order costs the loop nothing."""
+        orders = [source.order for source in self.sources.values()]
         for start in range(first_step, steps, CHUNK):
-            for i, row in enumerate(zip(*self.order.draw(start, min(CHUNK, steps - start)), strict=True)):
-                batch = Batch(start + i, NO_VIEWS, *row)
-                coming.append(batch)
-                yield np.concatenate([batch.labelled_index[self.mine], batch.unlabelled_index])
+            count = min(CHUNK, steps - start)
+            drawn = [order.draw(start, count) for order in orders]
+            rows = [order.rows_of(index) for order, (index, _) in zip(orders, drawn, strict=True)]
+            for i in range(count):
+                each = [(index[i], visit[i], row[i]) for (index, visit), row in zip(drawn, rows, strict=True)]
+                coming.append((start + i, each))
+                yield np.concatenate([index[order.mine] for order, (index, *_) in zip(orders, each, strict=True)])
 
-    def _views(self, decoded: Pixels, indices: Ints) -> Batch:
+    def _cut(self, decoded: Pixels, indices: Ints) -> Batch:
         """Batches are decoded one after the other, so the next of ``coming`` is this one."""
-        batch = self.coming.popleft()
-        index, visit = batch.labelled_index[self.mine], batch.labelled_visit[self.mine]
-        num = len(index)
-        assert np.array_equal(indices[num:], batch.unlabelled_index), "two loops over the same TrainImages"
-        labelled, weak, strong = (_host_images(n, self.size) for n in (num, *[len(indices) - num] * 2))
-        kernels.weak_views(decoded[:num], index, visit, self.seed, LABELLED, self.how, labelled.numpy())
-        index, visit = batch.unlabelled_index, batch.unlabelled_visit
-        views = weak.numpy(), strong.numpy()
+        step, drawn = self.coming.popleft()
+        parts, start = {}, 0
+        for (name, source), (index, visit, rows) in zip(self.sources.items(), drawn, strict=True):
+            own, end = index[source.order.mine], start + source.order.size
+            assert np.array_equal(indices[start:end], own), "two loops over the same TrainImages"
+            weak, strong = self._views(source, decoded[start:end], own, visit[source.order.mine])
+            parts[name] = HostPart(index, visit, rows, weak, strong)
+            start = end
+        return Batch(step, parts)
+
+    def _views(self, source: PartSource, decoded: Pixels, index: Ints, visit: Ints) -> tuple[Tensor, Tensor | None]:
+        who = index, visit, self.seed, source.draws, self.how
+        weak = _host_images(len(index), self.size)
+        if not source.strong:
+            kernels.weak_views(decoded, *who, weak.numpy())
+            return weak.permute(0, 3, 1, 2), None
+        strong = _host_images(len(index), self.size)
         if len(index):
-            kernels.weak_and_strong_views(decoded[num:], index, visit, self.seed, UNLABELLED, self.how, *views)
-        return replace(batch, views=Views(*(x.permute(0, 3, 1, 2) for x in (labelled, weak, strong))))
+            kernels.weak_and_strong_views(decoded, *who, weak.numpy(), strong.numpy())
+        return weak.permute(0, 3, 1, 2), strong.permute(0, 3, 1, 2)
 
 
 def _host_images(num: int, size: int) -> Tensor:

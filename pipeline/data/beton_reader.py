@@ -57,7 +57,7 @@ class Stage(Operation):
         return run
 
 
-class Reading(EpochIterator):
+class BatchThread(EpochIterator):
     """FFCV's thread over batches of indices that are drawn as it goes: one thread serves a run of any length."""
 
     def __init__(self, loader: Loader, batches: Iterator[Ints]) -> None:
@@ -121,7 +121,7 @@ class BetonReader:
 
         ``batches`` is iterated in the reading thread. Raises ValueError for an index that the file does not have.
         """
-        thread = Reading(self.loader, (self._checked(batch) for batch in batches))
+        thread = BatchThread(self.loader, (self._checked(batch) for batch in batches))
         try:
             while (result := thread.result()) is not None:
                 yield result

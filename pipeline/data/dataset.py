@@ -124,7 +124,7 @@ def _read_manifest(folder: Path, config: Config) -> dict[str, Any]:
 
 
 def _read_split(folder: Path, manifest: dict[str, Any], config: Config, train: Reader) -> NDArray[np.int64]:
-    name = f"{config.labels}-seed{config.seed}"
+    name = config.split_name
     path = folder / "splits" / f"{name}.npy"
     if name not in manifest["splits"] or not path.exists():
         raise ValueError(_no_split(folder, manifest, config, name))

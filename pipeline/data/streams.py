@@ -6,23 +6,17 @@ slice of the file, and 1, 2, 4 ... ranks see the same global batch at a step. Th
 of one global permutation per epoch of the split.
 """
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.options import most_virtual_shards
 from pipeline.randomness import LABELLED, UNLABELLED, permutation
 
 Ints = NDArray[np.int64]
-MOST_SHARDS = 64
-
-
-def shard_count(labelled_batch: int, unlabelled_batch: int) -> int:
-    """Virtual shards for these global batches, where the data set is large enough: a power of two that divides both."""
-    return math.gcd(MOST_SHARDS, labelled_batch, unlabelled_batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +32,7 @@ class VirtualShards:
 
         ``unlabelled_batch`` may be 0 (supervised training); no shard is empty then either.
         """
-        count = shard_count(labelled_batch, unlabelled_batch)
+        count = most_virtual_shards(labelled_batch, unlabelled_batch)
         while count > 1 and num_samples // count < max(1, unlabelled_batch // count):
             count //= 2
         return cls(num_samples, count)
@@ -104,11 +98,11 @@ class Stream:
 
     def take(self, start: int, stop: int) -> tuple[Ints, Ints]:
         """Stream positions [start, stop) -> (sample index, visit), both int64 [stop - start]."""
-        visits, places = np.divmod(np.arange(start, stop, dtype=np.int64), len(self.members))
-        index = np.empty_like(places)
+        visits, positions = np.divmod(np.arange(start, stop, dtype=np.int64), len(self.members))
+        index = np.empty_like(positions)
         for epoch in np.unique(visits).tolist():
             at = visits == epoch
-            index[at] = self.members[self._order(epoch)[places[at]]]
+            index[at] = self.members[self._order(epoch)[positions[at]]]
         return index, visits
 
     def _order(self, epoch: int) -> Ints:
@@ -118,62 +112,60 @@ class Stream:
         return self._orders[epoch]
 
 
-class Draw(NamedTuple):
-    """Some steps of both streams, int64. Labelled: the GLOBAL batch [steps, L]; unlabelled: this rank's part."""
+class PartOrder:
+    """The order of one part of the batch: at each step an equal ``share`` of samples of every stream.
 
-    labelled: Ints  # [steps, L] positions in train.beton
-    labelled_visit: Ints  # [steps, L]
-    unlabelled: Ints  # [steps, U / W]; U may be 0
-    unlabelled_visit: Ints  # [steps, U / W]
-    rows: Ints  # [steps, U / W] rows of the unlabelled in this rank's part of a table
-
-
-class Order:
-    """Both streams of a rank.
-
-    ``split`` int64, sorted: the labelled positions. ``sharded``: draw the labelled batch from the virtual shards
-    too (for labels=all, where each rank then reads its own slice alone); small splits fill shards too unevenly.
+    ``rows_of`` maps indices to rows of the part's tables. ``mine``: this rank's images among those drawn, which are the
+    global batch's (labelled) or already this rank's alone (unlabelled).
     """
 
     def __init__(
-        self,
-        split: Ints,
-        shards: VirtualShards,
-        batches: tuple[int, int],
-        include_labelled: bool,
-        sharded: bool,
-        seed: int,
-        rank: int,
-        world: int,
+        self, streams: list[Stream], share: int, rows_of: Callable[[Ints], Ints], mine: slice = slice(None)
     ) -> None:
-        labelled_batch, unlabelled_batch = batches
-        parts = [shards.within(split, s) for s in range(shards.count)] if sharded else [split]
-        self.labelled = [Stream(members, seed, LABELLED, s) for s, members in enumerate(parts)]
-        self.shares = labelled_batch // len(parts), unlabelled_batch // shards.count
-        self.rows = partial(shards.row_of, rank=rank, world=world)
-        self.unlabelled = []
-        for shard in shards.owned(rank, world) if unlabelled_batch else ():
-            members = np.arange(*shards.bounds(shard), dtype=np.int64)
-            if not include_labelled:
-                members = np.setdiff1d(members, split, assume_unique=True)
-            self.unlabelled.append(Stream(members, seed, UNLABELLED, shard))
+        self.streams, self.share, self.rows_of, self.mine = streams, share, rows_of, mine
+
+    @property
+    def size(self) -> int:
+        """Images of this rank at each step."""
+        return len(range(len(self.streams) * self.share)[self.mine])
 
     @property
     def repeats(self) -> int:
-        """How often one sample can occur in this rank's part of one batch at most."""
-        return max((-(-self.shares[1] // len(s.members)) for s in self.unlabelled), default=0) + 1
+        """How often one sample can occur in what is drawn for one step at most."""
+        return max((-(-self.share // len(stream.members)) for stream in self.streams), default=0) + 1
 
-    def draw(self, first_step: int, steps: int) -> Draw:
-        """The batches of ``steps`` steps from ``first_step`` on."""
-        labelled = _interleave(self.labelled, self.shares[0], first_step, steps)
-        unlabelled = _interleave(self.unlabelled, self.shares[1], first_step, steps)
-        return Draw(*labelled, *unlabelled, self.rows(unlabelled[0]))
+    def draw(self, first_step: int, steps: int) -> tuple[Ints, Ints]:
+        """(index, visit) of ``steps`` steps from ``first_step`` on, both int64 [steps, n]."""
+        taken = [s.take(first_step * self.share, (first_step + steps) * self.share) for s in self.streams]
+        none = np.empty((steps, 0), np.int64)
+        index = np.concatenate([none, *(i.reshape(steps, self.share) for i, _ in taken)], axis=1)
+        visit = np.concatenate([none, *(v.reshape(steps, self.share) for _, v in taken)], axis=1)
+        return index, visit
 
 
-def _interleave(streams: list[Stream], share: int, first_step: int, steps: int) -> tuple[Ints, Ints]:
-    """[steps, streams x share] of index and visit: at each step ``share`` samples of every stream in turn."""
-    taken = [s.take(first_step * share, (first_step + steps) * share) for s in streams]
-    none = np.empty((steps, 0), np.int64)
-    index = np.concatenate([none, *(i.reshape(steps, share) for i, _ in taken)], axis=1)
-    visit = np.concatenate([none, *(v.reshape(steps, share) for _, v in taken)], axis=1)
-    return index, visit
+def labelled_order(
+    split: Ints, shards: VirtualShards, batch: int, seed: int, rank: int, world: int, *, sharded: bool
+) -> PartOrder:
+    """The global labelled batch, alike on all ranks; its rows are positions in ``split`` (int64, sorted).
+
+    ``sharded``: drawn from the virtual shards (for labels=all, where each rank then reads its own slice alone); small
+    splits fill shards too unevenly and are one stream.
+    """
+    parts = [shards.within(split, s) for s in range(shards.count)] if sharded else [split]
+    streams = [Stream(members, seed, LABELLED, s) for s, members in enumerate(parts)]
+    each = batch // world
+    mine = slice(rank * each, (rank + 1) * each)
+    return PartOrder(streams, batch // len(parts), lambda index: np.searchsorted(split, index), mine)
+
+
+def unlabelled_order(
+    split: Ints, shards: VirtualShards, batch: int, seed: int, rank: int, world: int, *, include_labelled: bool
+) -> PartOrder:
+    """This rank's part of the unlabelled batch, out of its own shards; rows are those of its part of a table."""
+    streams = []
+    for shard in shards.owned(rank, world) if batch else ():
+        members = np.arange(*shards.bounds(shard), dtype=np.int64)
+        if not include_labelled:
+            members = np.setdiff1d(members, split, assume_unique=True)
+        streams.append(Stream(members, seed, UNLABELLED, shard))
+    return PartOrder(streams, batch // shards.count, partial(shards.row_of, rank=rank, world=world))

@@ -1,8 +1,10 @@
-"""The terms of the objective (CalibrateMix Eq. 10), as tensors in and a tensor out.
+"""Losses by name, one value an image, and what smoothing and the number of ranks make of them.
 
 Each term on a rank is W x (local sum) / (global count): DDP averages gradients over the W ranks, so the
 update is that of the global mean whatever the number of ranks.
 """
+
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ def rank_share(per_image: Tensor, global_count: int, world: int) -> Tensor:
     return per_image.sum() * (world / max(global_count, 1))
 
 
-def smoothing_share(eps: float, form: str, num_classes: int) -> float:
+def effective_epsilon(eps: float, form: str, num_classes: int) -> float:
     """The eps of (1 - eps) y + eps / C that gives ``form``.
 
     uniform: eps itself (Mueller et al. 2019, the paper). others: the target keeps 1 - eps and each of the C - 1 others
@@ -23,29 +25,32 @@ def smoothing_share(eps: float, form: str, num_classes: int) -> float:
     return eps * num_classes / (num_classes - 1) if form == "others" else eps
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, eps: float = 0.0) -> Tensor:
-    """[B, C] and hard labels [B] int64, smoothed to (1 - eps) y + eps / C -> [B]."""
-    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=eps)
+def cross_entropy(logits: Tensor, targets: Tensor, eps: float = 0.0) -> Tensor:
+    """[n, C] and classes [n] int64 or distributions [n, C], smoothed to (1 - eps) y + eps / C -> [n]: -sum y log p."""
+    if targets.ndim == 1:
+        return F.cross_entropy(logits, targets, reduction="none", label_smoothing=eps)
+    return -(smooth(targets, eps) * logits.log_softmax(dim=1)).sum(dim=1)
 
 
-def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """[B, C] and target distributions [B, C] -> [B]: H(y, p) = -sum y log p."""
-    return -(targets * logits.log_softmax(dim=1)).sum(dim=1)
-
-
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """[B, C] and targets [B, C] -> [B]: one logistic regression a class, averaged over classes (the authors' release).
+def binary_cross_entropy(logits: Tensor, targets: Tensor, eps: float = 0.0) -> Tensor:
+    """[n, C] and distributions [n, C] -> [n]: one logistic regression a class, averaged over classes (the release).
 
     Linear in the targets, so mixed targets give lambda BCE(z, a) + (1 - lambda) BCE(z, b).
     """
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=1)
+    return F.binary_cross_entropy_with_logits(logits, smooth(targets, eps), reduction="none").mean(dim=1)
 
 
-SOFT_LOSSES = {"ce": soft_cross_entropy, "bce": binary_cross_entropy}
+class SmoothedLoss(Protocol):
+    """(logits [n, C], targets, eps) -> losses [n]."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, eps: float = 0.0) -> Tensor: ...
+
+
+LOSSES: dict[str, SmoothedLoss] = {"ce": cross_entropy, "bce": binary_cross_entropy}
 
 
 def smooth(targets: Tensor, eps: float) -> Tensor:
-    """(1 - eps) y + eps / C of target distributions [B, C]."""
+    """(1 - eps) y + eps / C of target distributions [n, C]."""
     return targets * (1 - eps) + eps / targets.shape[1]
 
 

@@ -1,9 +1,9 @@
-"""From pairs to mixed images: who can be mixed, and the images and targets of this rank's stretch of the pairs.
+"""From pairs to mixed images: which images can be mixed, and the group of this rank's stretch of the pairs.
 
 What is paired is decided on the global batch (mixes/), so it does not depend on the number of ranks.
 """
 
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,35 +11,51 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.config import Config
 from pipeline.distributed import Ranks, all_gather, gather_columns, reduce_scatter
 from pipeline.methods.losses import mixed_targets
-from pipeline.methods.pairing import Pairs
-from pipeline.methods.protocols import PseudoLabels
+from pipeline.methods.objective import smoothed_loss
+from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, PseudoLabels
 from pipeline.models.numerics import Numerics
-from pipeline.training.step import Inputs, Mixed, Observed
-
-if TYPE_CHECKING:
-    from pipeline.config.options import MixingConfig
 
 
-class Pool:
+class Mixing:
+    """What stays the same from step to step; ``split_labels`` [labelled samples] int64: of the whole split."""
+
+    def __init__(
+        self, config: Config, num_classes: int, split_labels: Tensor, ranks: Ranks, numerics: Numerics
+    ) -> None:
+        self.options, self.num_classes, self.split_labels = config.mixing, num_classes, split_labels
+        self.ranks, self.numerics = ranks, numerics
+        self.loss = smoothed_loss(config.mixing.loss, config, config.smoothing.mixed, num_classes)
+
+    def pool(self, inputs: Inputs, observed: Observed, pseudo: PseudoLabels) -> "MixingPool":
+        """The images of a step that can be mixed."""
+        return MixingPool(self, inputs, observed, pseudo)
+
+
+class MixingPool:
     """The images that can be mixed, [labelled, unlabelled]: of all ranks, or (``mixing.scope: local``) of this one.
 
     Positions count through the labelled images of all ranks in rank order, then through the unlabelled.
     """
 
-    def __init__(self, inputs: Inputs, options: "MixingConfig", ranks: Ranks, numerics: Numerics) -> None:
-        local = options.scope == "local"
-        self.inputs, self.options, self.numerics, self.device = inputs, options, numerics, ranks.device
+    def __init__(self, mixing: Mixing, inputs: Inputs, observed: Observed, pseudo: PseudoLabels) -> None:
+        ranks, local = mixing.ranks, mixing.options.scope == "local"
+        self.mixing, self.inputs, self.observed, self.pseudo = mixing, inputs, observed, pseudo
+        self.step, self.device = inputs.step, ranks.device
         self.world, self.rank = (1, 0) if local else (ranks.world, ranks.rank)
         self.number = ranks.rank if local else 0  # which pool this is: each draws for itself
-        num = len(inputs.labels)
+        num = len(inputs.labelled.weak)
         mine = slice(ranks.rank * num, (ranks.rank + 1) * num) if local else slice(None)
-        self.slots = inputs.global_slots[mine]
-        self.labelled_index, self.labelled_visit = inputs.host.labelled_index[mine], inputs.host.labelled_visit[mine]
-        self.step = inputs.step
-        self.num_labelled, self.num_unlabelled = num * self.world, len(inputs.rows) * self.world
-        self.images = torch.cat([inputs.views.labelled, getattr(inputs.views, options.views)])
+        self.labelled_rows = inputs.labelled.rows[mine]
+        self.labelled_index, self.labelled_visit = inputs.labelled.index[mine], inputs.labelled.visit[mine]
+        self.num_labelled, self.num_unlabelled = num * self.world, len(inputs.unlabelled.rows) * self.world
+
+    @cached_property
+    def images(self) -> Tensor:
+        """This rank's: uint8 [b_l + b_u, 3, S, S]."""
+        return torch.cat([self.inputs.labelled.weak, getattr(self.inputs.unlabelled, self.mixing.options.views)])
 
     def gather(self, *columns: Tensor) -> list[Tensor]:
         """Rows of the pool's ranks for several arrays of one length, as distributed.gather_columns."""
@@ -47,15 +63,16 @@ class Pool:
 
     def tensor(self, values: NDArray[np.float64]) -> Tensor:
         """Numbers drawn on the host, on the device."""
-        return torch.from_numpy(values).to(self.device, self.numerics.dtype, non_blocking=True)
+        return torch.from_numpy(values).to(self.device, self.mixing.numerics.dtype, non_blocking=True)
 
-    def vectors(self, seen: Observed) -> tuple[Tensor, Tensor]:
+    def vectors(self) -> tuple[Tensor, Tensor]:
         """What similarity is measured on: [L, D], [U, D] of the pool (``mixing.similarity``)."""
-        if self.options.similarity == "pixel":
+        kind = self.mixing.options.similarity
+        if kind == "pixel":
             whole = [all_gather(x) if self.world > 1 else x for x in self.images.split(self._sizes())]
             return self._flat(whole[0]), self._flat(whole[1])
-        kind = {"feature": "features", "logit": "logits"}[self.options.similarity]
-        labelled, unlabelled = (getattr(seen, f"{who}_{kind}") for who in ("labelled", "unlabelled"))
+        name = {"feature": "features", "logit": "logits"}[kind]
+        labelled, unlabelled = (getattr(part, name) for part in (self.observed.labelled, self.observed.unlabelled))
         return self.gather(labelled)[0], self.gather(unlabelled)[0]
 
     def fetch(self, members: Tensor) -> Tensor:
@@ -64,52 +81,57 @@ class Pool:
         Each rank fills in the rows that it owns; one reduce-scatter of bytes adds the others' zeros and hands out.
         """
         num_labelled, num_unlabelled = self._sizes()
-        place = members - self.num_labelled
-        labelled = place < 0
-        owner = torch.where(labelled, members // num_labelled, place // max(num_unlabelled, 1))
-        local = torch.where(labelled, members % num_labelled, num_labelled + place % max(num_unlabelled, 1))
+        beyond = members - self.num_labelled
+        labelled = beyond < 0
+        owner = torch.where(labelled, members // num_labelled, beyond // max(num_unlabelled, 1))
+        local = torch.where(labelled, members % num_labelled, num_labelled + beyond % max(num_unlabelled, 1))
         rows = self.images[local]
         if self.world == 1:
             return rows
         return reduce_scatter(rows * (owner == self.rank).to(torch.uint8).reshape(-1, 1, 1, 1))
 
+    def mixed_group(self, pairs: Pairs) -> Group:
+        """Images and targets of this rank's equal stretch of ``pairs``, as a group of the term "mix".
+
+        Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them.
+        """
+        count, padded = len(pairs.lam), _padded(pairs, self.world)
+        each = len(padded.lam) // self.world
+        mine = slice(self.rank * each, (self.rank + 1) * each)
+        labels, sure = self._labels()
+        first, second, lam = padded.first[mine], padded.second[mine], padded.lam[mine]
+        real = torch.arange(len(padded.lam), device=lam.device)[mine] < count
+        return Group(
+            "mix",
+            self._mixed_images(padded),
+            mixed_targets(labels[first], labels[second], lam, self.mixing.num_classes),
+            self.mixing.loss,
+            count * self.mixing.ranks.world // self.world,
+            self.mixing.options.weight,
+            (real & sure[first] & sure[second]).to(lam.dtype),
+        )
+
+    def _labels(self) -> tuple[Tensor, Tensor]:
+        """([P] int64 labels and pseudo-labels of the pool, [P] bool whether a label is given or confident enough)."""
+        confidence = self.observed.unlabelled.logits.softmax(dim=1).amax(dim=1)
+        pseudo_label, confidence = self.gather(self.pseudo.label, confidence)
+        labels = torch.cat([self.mixing.split_labels[self.labelled_rows], pseudo_label])
+        given = confidence.new_ones(self.num_labelled)
+        return labels, torch.cat([given, confidence]) >= self.mixing.options.min_confidence
+
+    def _mixed_images(self, padded: Pairs) -> Tensor:
+        """[m, 3, S, S] normalised, of this rank's stretch."""
+        each = len(padded.lam) // self.world
+        members = torch.stack([padded.first, padded.second], dim=1).flatten()
+        one, other = self.mixing.numerics.normalise(self.fetch(members)).unflatten(0, (each, 2)).unbind(1)
+        share = padded.lam[self.rank * each : (self.rank + 1) * each].reshape(-1, 1, 1, 1)
+        return share * one + (1 - share) * other
+
     def _sizes(self) -> tuple[int, int]:
         return self.num_labelled // self.world, self.num_unlabelled // self.world
 
     def _flat(self, images: Tensor) -> Tensor:
-        return self.numerics.normalise(images).flatten(1)
-
-
-def mix_images(
-    pairs: Pairs | None, pool: Pool, seen: Observed, pseudo: PseudoLabels, split_labels: Tensor, num_classes: int
-) -> Mixed | None:
-    """Images and targets of this rank's equal stretch of ``pairs`` (``split_labels`` int64: of the whole split).
-
-    Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them.
-    """
-    if pairs is None:
-        return None
-    count = len(pairs.lam)
-    padded = _padded(pairs, pool.world)
-    each = len(padded.lam) // pool.world
-    mine = slice(pool.rank * each, (pool.rank + 1) * each)
-    confidence = seen.unlabelled_logits.softmax(dim=1).amax(dim=1)
-    guess, confidence = pool.gather(pseudo.label, confidence)
-    labels = torch.cat([split_labels[pool.slots], guess])
-    sure = torch.cat([confidence.new_ones(pool.num_labelled), confidence]) >= pool.options.min_confidence
-
-    images = pool.numerics.normalise(pool.fetch(torch.stack([padded.first, padded.second], dim=1).flatten()))
-    one, other = images.unflatten(0, (each, 2)).unbind(1)
-    first, second, lam = padded.first[mine], padded.second[mine], padded.lam[mine]
-    share = lam.reshape(-1, 1, 1, 1)
-    real = torch.arange(len(padded.lam), device=lam.device)[mine] < count
-    return Mixed(
-        share * one + (1 - share) * other,
-        mixed_targets(labels[first], labels[second], lam, num_classes),
-        (real & sure[first] & sure[second]).to(lam.dtype),
-        count,
-        pool.world,
-    )
+        return self.mixing.numerics.normalise(images).flatten(1)
 
 
 def _padded(pairs: Pairs, world: int) -> Pairs:

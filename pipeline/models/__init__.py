@@ -1,52 +1,41 @@
-"""Networks by name."""
+"""Networks by name. A new one is a file with a class, and a line in NETWORKS."""
 
-import re
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from pipeline.config.options import ModelConfig
-from pipeline.models.resnet import ResNet50
-from pipeline.models.wide_resnet import WideResNet
+from pipeline.models.wide_resnet import WIDE_NAMES, wide_resnet, wide_shape
 
-RESNET = "resnet-50"
-KNOWN = f"known: wrn-D-K with D = 6n + 4, like wrn-10-1, wrn-16-1, wrn-28-2, wrn-28-8; wrn-37-2; {RESNET}"
+# (options, number of classes) -> a network with a linear ``head``: images [B, 3, H, W] -> (logits [B, C], features).
+NetworkFactory = Callable[[ModelConfig, int], nn.Module]
 
 
-class Shape(NamedTuple):
-    """Of a wide residual network."""
+def _resnet_50(config: ModelConfig, num_classes: int) -> nn.Module:
+    from pipeline.models.resnet import ResNet50  # torchvision costs a second that others need not wait for
 
-    widths: tuple[int, ...]
-    strides: tuple[int, ...]
-    blocks: int  # of each group
+    return ResNet50(num_classes, config.norm, config.norm_momentum)
+
+
+NETWORKS: dict[str, NetworkFactory] = {  # beside the family wrn-D-K
+    "resnet-50": _resnet_50,
+}
 
 
 def check(name: str) -> None:
     """ValueError where there is no such network."""
-    if name != RESNET:
-        wide_shape(name)
-
-
-def wide_shape(name: str) -> Shape:
-    """What wrn-D-K stands for. ValueError where it stands for nothing."""
-    match = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
-    depth, widen = (int(g) for g in match.groups()) if match else (0, 0)
-    if depth == 37 and widen >= 1:
-        return Shape(tuple(w * widen for w in (16, 32, 64, 128)), (2, 2, 2, 2), 4)
-    if depth >= 10 and depth % 6 == 4 and widen >= 1:
-        return Shape(tuple(w * widen for w in (16, 32, 64)), (1, 2, 2), (depth - 4) // 6)
-    raise ValueError(f"model.name: unknown model {name!r}; {KNOWN}")
+    if name not in NETWORKS and wide_shape(name) is None:
+        known = f"{WIDE_NAMES}; {', '.join(NETWORKS)}"
+        raise ValueError(f"model.name: unknown model {name!r}; known: {known}")
 
 
 def build(config: ModelConfig, num_classes: int, seed: int) -> nn.Module:
     """The network of ``config.name`` with weights drawn from ``seed``, on the CPU in float32. Raises ValueError."""
+    check(config.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if config.name == RESNET:
-            return ResNet50(num_classes, config.norm, config.norm_momentum)
-        shape = wide_shape(config.name)
-        return WideResNet(*shape, num_classes, config.norm, config.norm_momentum, config.dead_preactivation)
+        return NETWORKS.get(config.name, wide_resnet)(config, num_classes)
 
 
 def network(config: ModelConfig, num_classes: int, seed: int, device: torch.device, dtype: torch.dtype) -> nn.Module:

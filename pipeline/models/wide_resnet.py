@@ -4,10 +4,16 @@ wrn-D-K: three groups of (D - 4) / 6 pre-activation blocks, widths 16K, 32K, 64K
 wrn-37-2 ("WRN-var"): four groups of 4 blocks, widths 32, 64, 128, 256, strides 2, 2, 2, 2, for 96 px images.
 """
 
+import re
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.config.options import ModelConfig
+
+WIDE_NAMES = "wrn-D-K with D = 6n + 4, like wrn-10-1, wrn-16-1, wrn-28-2, wrn-28-8; wrn-37-2"
 SLOPE = 0.1  # of every LeakyReLU
 
 
@@ -91,3 +97,29 @@ def _initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.Linear):
         nn.init.xavier_normal_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+class WideShape(NamedTuple):
+    """What a name stands for."""
+
+    widths: tuple[int, ...]
+    strides: tuple[int, ...]
+    blocks: int  # of each group
+
+
+def wide_shape(name: str) -> WideShape | None:
+    """What wrn-D-K stands for; None where it stands for nothing."""
+    match = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
+    depth, widen = (int(g) for g in match.groups()) if match else (0, 0)
+    if depth == 37 and widen >= 1:
+        return WideShape(tuple(w * widen for w in (16, 32, 64, 128)), (2, 2, 2, 2), 4)
+    if depth >= 10 and depth % 6 == 4 and widen >= 1:
+        return WideShape(tuple(w * widen for w in (16, 32, 64)), (1, 2, 2), (depth - 4) // 6)
+    return None
+
+
+def wide_resnet(config: ModelConfig, num_classes: int) -> WideResNet:
+    """The network of a valid name wrn-D-K."""
+    shape = wide_shape(config.name)
+    assert shape is not None, config.name
+    return WideResNet(*shape, num_classes, config.norm, config.norm_momentum, config.dead_preactivation)

@@ -1,4 +1,4 @@
-"""Every number of a report, as plain values: scores with interval and floor, post-hoc maps, foreign images."""
+"""The scores of a run with interval and simulated floor, differences between runs, and scores after post-hoc maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,134 +6,85 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.calibration.scores import scores, slices, sums
-from pipeline.calibration.sums import Ints, calibration_error, equal_width_sums
+from pipeline.calibration.scores import Sums, scores, slices, sums
+from pipeline.calibration.sums import calibration_error, equal_width_sums
 from pipeline.report import ood, posthoc
-from pipeline.report.resampling import Draws, Predictions, bootstrap, floor, interval
-from pipeline.report.scores import SCORES
+from pipeline.report.glossary import SCORES
+from pipeline.report.held_out import HeldOut
+from pipeline.report.options import ResamplingConfig
+from pipeline.report.records import OodReport, PostHocReport, PostHocResult, ScoreDifference, ScoreEstimate
+from pipeline.report.resampling import Draws, PreparedPredictions, bootstrap, interval
+from pipeline.report.simulated_floor import SimulatedFloor, simulated_floor
+from pipeline.report.verified_predictions import VerifiedPredictions
 
-OTHER_BINS = (5, 10, 15, 20, 50)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much is drawn, and from which seed."""
-
-    draws: int = 1000
-    floor_draws: int = 200
-    seed: int = 0
+NUMBERS_OF_BINS = (5, 10, 15, 20, 50)
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """The scores of one run: `values`, their bootstrap draws, and draws of a perfectly calibrated model."""
+    """The scores of one run: `values`, their bootstrap draws, and the floors that chance alone sets them."""
 
-    values: dict[str, float]
+    values: Mapping[str, float]
     drawn: Draws
-    floor: Draws
+    floors: Mapping[str, SimulatedFloor]
 
-    def rows(self) -> dict[str, dict[str, float]]:
-        """{score: {"value", "low", "high", "floor", "floor_high"}} in the order of SCORES."""
-        found = {}
-        for name in SCORES:
-            low, high = interval(self.values[name], self.drawn[name], 0, SCORES[name].most)
-            expected = {
-                "floor": float(self.floor[name].mean()),
-                "floor_high": float(np.quantile(self.floor[name], 0.975)),
-            }
-            found[name] = {"value": self.values[name], "low": low, "high": high, **expected}
-        return found
+    def estimates(self) -> dict[str, ScoreEstimate]:
+        """Every score by name, in the order of SCORES."""
+        return {name: self._estimate(name) for name in SCORES}
+
+    def _estimate(self, name: str) -> ScoreEstimate:
+        value, floor = self.values[name], self.floors[name]
+        low, high = interval(value, self.drawn[name], 0, SCORES[name].maximum)
+        return ScoreEstimate(value=value, low=low, high=high, floor=floor.mean, floor_high=floor.high)
 
 
-def assess(logits: ArrayLike, labels: ArrayLike, ece_bins: int, effort: Effort) -> Assessment:
-    """ValueError as in `calibration.check_predictions`."""
-    predictions = Predictions(logits, labels, ece_bins)
+def assess(of: VerifiedPredictions, resampling: ResamplingConfig) -> Assessment:
+    """Draws as many test sets as `resampling` says."""
+    prepared = PreparedPredictions(of.logits, of.labels, of.settings.ece_bins)
     return Assessment(
-        scores(sums(logits, labels, ece_bins)),
-        bootstrap(predictions, effort.draws, effort.seed),
-        floor(predictions, effort.floor_draws, effort.seed),
+        values=scores(of.sums),
+        drawn=bootstrap(prepared, resampling.draws, resampling.seed),
+        floors=simulated_floor(prepared, resampling.floor_draws, resampling.seed),
     )
 
 
-def difference(first: Assessment, second: Assessment) -> dict[str, dict[str, float]]:
-    """{score: {"difference", "low", "high"}}: second minus first, with the paired 95% interval.
+def differences(first: Assessment, other: Assessment) -> dict[str, ScoreDifference]:
+    """`other` minus `first`, every score with its paired 95% interval.
 
     Paired because both were drawn with the same seed from the same test images: what makes an image hard for both
     does not widen the interval.
     """
     found = {}
     for name in SCORES:
-        value = second.values[name] - first.values[name]
-        most = SCORES[name].most
-        low, high = interval(value, second.drawn[name] - first.drawn[name], -most, most)
-        found[name] = {"difference": value, "low": low, "high": high}
+        value = other.values[name] - first.values[name]
+        maximum = SCORES[name].maximum
+        low, high = interval(value, other.drawn[name] - first.drawn[name], -maximum, maximum)
+        found[name] = ScoreDifference(difference=value, low=low, high=high)
     return found
 
 
-def by_bins(logits: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    """{number of bins: ECE in percent}: where these differ, ECE is a matter of bins."""
-    total = sums(logits, labels)
-    pair = total.confidence, total.correct
-    return {str(bins): 100 * float(calibration_error(equal_width_sums(*pair, bins, "left"))) for bins in OTHER_BINS}
+def ece_by_bins(total: Sums) -> dict[int, float]:
+    """ECE in percent by the number of bins: where these differ, ECE is a matter of bins."""
+    samples = total.confidence, total.correct
+    return {bins: 100 * float(calibration_error(equal_width_sums(*samples, bins, "left"))) for bins in NUMBERS_OF_BINS}
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Predictions that post-hoc methods are fitted on, the rows of the test set that are scored, and where from."""
-
-    logits: NDArray[Any]
-    labels: Ints
-    scored: Ints
-    source: str
-
-
-def post_hoc(
-    logits: NDArray[Any], labels: Ints, held_out: HeldOut, methods: Sequence[str], ece_bins: int
-) -> dict[str, Any]:
-    """Scores on the same rows before and after each of `methods`."""
-    rest, targets = logits[held_out.scored], labels[held_out.scored]
-    results = {"none": {"fitted": "", **scores(sums(rest, targets, ece_bins))}}
+def post_hoc(of: VerifiedPredictions, held_out: HeldOut, methods: Sequence[str]) -> PostHocReport:
+    """Scores before and after each of `methods`, all of them on the rows of the test set that are not held out."""
+    rest, targets, ece_bins = of.logits[held_out.scored], of.labels[held_out.scored], of.settings.ece_bins
+    results = {"none": PostHocResult(fitted="", scores=scores(sums(rest, targets, ece_bins)))}
     for method in methods:
         fitted = posthoc.METHODS[method](held_out.logits, held_out.labels)
-        # Few rows at a time: mapped logits are float64.
+        # A few rows at a time: mapped logits are float64.
         mapped = (sums(fitted.apply(rest[rows]), targets[rows], ece_bins) for rows in slices(*rest.shape))
-        results[method] = {"fitted": fitted.describe(), **scores(reduce(add, mapped))}
-    return {
-        "source": held_out.source,
-        "fitted_on": len(held_out.labels),
-        "scored_on": len(targets),
-        "methods": results,
-    }
+        results[method] = PostHocResult(fitted=fitted.describe(), scores=scores(reduce(add, mapped)))
+    return PostHocReport(
+        source=held_out.source, fitted_on=len(held_out.labels), scored_on=len(targets), methods=results
+    )
 
 
-def held_out_share(logits: NDArray[Any], labels: Ints, share: float, seed: int) -> HeldOut:
-    """A random `share` of the test set to fit on; the rest is scored. ValueError where one part would be empty."""
-    if len(labels) < 2:
-        raise ValueError(f"--calibration-split {share:g}: {len(labels)} test image cannot be split; use 0")
-    fit, scored = posthoc.split(len(labels), share, seed)
-    source = f"a random {share:.0%} of the test set, not scored (seed {seed})"
-    return HeldOut(logits[fit], labels[fit], scored, source)
-
-
-def held_out_file(name: str, fit: tuple[NDArray[Any], Ints], logits: NDArray[Any]) -> HeldOut:
-    """Predictions on other images; all of the test set is scored. ValueError where images are in both."""
-    if fit[0].shape[1] != logits.shape[1]:
-        raise ValueError(f"--calibration-split {name}: {fit[0].shape[1]} classes, the test set has {logits.shape[1]}")
-    test = {row.tobytes() for row in np.ascontiguousarray(logits, dtype=np.float32)}
-    shared = sum(row.tobytes() in test for row in np.ascontiguousarray(fit[0], dtype=np.float32))
-    if shared:
-        raise ValueError(
-            f"--calibration-split {name}: {shared} of its {len(fit[0])} predictions are in the test set too; "
-            f"give images that are not tested, or a share such as 0.2"
-        )
-    return HeldOut(*fit, np.arange(len(logits)), name)
-
-
-def out_of_distribution(logits: ArrayLike, foreign: Mapping[str, ArrayLike]) -> dict[str, Any]:
-    """{name: {"num_images", score: {"auroc", "fpr95"}}} of other images against the test images."""
-    return {
-        name: {"num_images": len(np.asarray(other)), **ood.detection(logits, other)} for name, other in foreign.items()
-    }
+def out_of_distribution(logits: ArrayLike, others: Mapping[str, NDArray[Any]]) -> dict[str, OodReport]:
+    """By name of the other images: how well they are told from the test images; `logits` [N, C] and [M, C]."""
+    return {name: OodReport(len(other), ood.detection(logits, other)) for name, other in others.items()}

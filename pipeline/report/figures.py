@@ -1,4 +1,4 @@
-"""Which figures a report has: each with the file name, the section it stands in, and what to see in it."""
+"""Which figures a report has: each with its file name, its section, and what to see in it."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,28 +7,36 @@ from functools import cached_property
 
 from matplotlib.figure import Figure
 
-from pipeline.calibration.scores import sums
 from pipeline.calibration.sums import Floats
-from pipeline.report.guesses import Guesses, pixels
 from pipeline.report.plots import reliability_figure
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
-    Believed,
+    PredictionSummary,
     disagreement_figure,
     disagreements,
     image_grid,
     wrong_caption,
 )
 from pipeline.report.plots_training import progress_figure, pseudo_label_figure
-from pipeline.report.subjects import Subject
+from pipeline.report.pseudo_label_sample import PseudoLabelSample
+from pipeline.report.subjects import RunImages, Subject
 
-GRID = 12  # wrong pseudo-labels shown
+WRONG_SHOWN = 12  # wrong pseudo-labels
 PNG_DPI = 200
+RELIABILITY = (
+    "Bars: accuracy of the test images in each confidence bin, with its 95% interval. Hatched: the gap to the mean "
+    "confidence; the dashed diagonal is perfect calibration. Below: how many images have that confidence."
+)
+TRAINING = "Error and ECE on the test images at every evaluation."
+PSEUDO_LABELS = (
+    "Impurity: share of the pseudo-labels in use that are wrong, where the true labels are known. Mask rate: share of "
+    "unlabelled images whose pseudo-label is in use."
+)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A figure of the report; `slug` is its file name without an ending, `run` the run it is of, if of one."""
+class ReportFigure:
+    """A figure of the report; `slug` is its file name without an ending, `run` the run it shows, "" if several."""
 
     slug: str
     section: str
@@ -42,7 +50,7 @@ class Shown:
         return self._bytes("png", PNG_DPI)
 
     def pdf(self) -> bytes:
-        """For a paper; no date in it, so the same numbers give the same file."""
+        """For a paper; without a date, so that the same numbers give the same file."""
         return self._bytes("pdf", 300)
 
     def _bytes(self, kind: str, dpi: int) -> bytes:
@@ -52,105 +60,100 @@ class Shown:
         return buffer.getvalue()
 
 
-def figures_of_run(of: Subject, foreign: Mapping[str, Floats], seen: Guesses | None) -> Iterator[Shown]:
-    """The figures of one run; `foreign`: confidences of other images by name; `seen`: its pseudo-labels, if any."""
-    yield Shown(
-        "reliability",
-        "Reliability",
-        of.name,
-        "Bars: accuracy of the test images in each bin of confidence, with its 95% interval. Hatched: the gap to "
-        "the mean confidence; the dashed diagonal is perfect calibration. Below: how many images have that confidence.",
-        reliability_figure([(of.name, of.logits, of.labels)], of.bins),
+def figures_of_run(of: Subject, ood: Mapping[str, Floats]) -> Iterator[ReportFigure]:
+    """The figures of one run; `ood`: confidences [M] of out-of-distribution images by name."""
+    predictions = of.predictions
+    yield ReportFigure(
+        slug="reliability",
+        section="Reliability",
+        run=of.name,
+        caption=RELIABILITY,
+        figure=reliability_figure([(of.name, predictions.logits, predictions.labels)], predictions.settings.ece_bins),
     )
-    confidence, correct = believed_and_right(of)
-    yield Shown(
-        "winning-score",
-        "Winning score",
-        of.name,
-        "Density of the highest probability, apart for right and wrong predictions"
-        + (", and for images of other kinds. " if foreign else ". ")
-        + "Well calibrated: wrong and foreign images lie to the left.",
-        winning_score_figure(confidence, correct, foreign),
+    others = ", and for out-of-distribution images" if ood else ""
+    yield ReportFigure(
+        slug="winning-score",
+        section="Winning score",
+        run=of.name,
+        caption=f"Density of the highest probability, separately for right and wrong predictions{others}. In a "
+        "well-calibrated model, wrong and out-of-distribution images lie to the left.",
+        figure=winning_score_figure(predictions.sums.confidence, predictions.sums.correct, ood),
     )
-    if seen is not None:
-        yield from _pseudo_label_figures(of, seen)
+    if of.images and of.pseudo_labels:
+        yield from _pseudo_label_figures(of, of.images, of.pseudo_labels)
 
 
-def _pseudo_label_figures(of: Subject, seen: Guesses) -> Iterator[Shown]:
-    assert of.restored is not None
-    names, worst = of.class_names(), seen.worst(GRID)
-    kind = "APM, the average pseudo-margin that CalibrateMix sorts by" if seen.is_apm else "margin at this checkpoint"
-    yield Shown(
-        "margins",
-        "Margins of unlabelled images",
-        of.name,
-        f"{len(seen.index):,} unlabelled images by the {kind}; the dashed median parts hard from easy. The more of the "
-        "wrong pseudo-labels are on the hard side, the better the margin tells them.",
-        margin_figure(seen),
+def _pseudo_label_figures(of: Subject, images: RunImages, sample: PseudoLabelSample) -> Iterator[ReportFigure]:
+    kind = "APM, the average pseudo-margin that CalibrateMix sorts by" if sample.is_apm else "margin at this checkpoint"
+    yield ReportFigure(
+        slug="margins",
+        section="Margins of unlabelled images",
+        run=of.name,
+        caption=f"{len(sample.index):,} unlabelled images by the {kind}; the dashed median separates hard from easy. "
+        "The more of the wrong pseudo-labels lie on the hard side, the better the margin identifies them.",
+        figure=margin_figure(sample),
     )
+    worst = sample.most_confident_wrong(WRONG_SHOWN)
     if len(worst):
-        captions = [wrong_caption(names[seen.guess[i]], float(seen.confidence[i]), names[seen.truth[i]]) for i in worst]
-        images = pixels(of.restored, of.restored.dataset.train_beton, seen.index[worst])
-        yield Shown(
-            "wrong-pseudo-labels",
-            "Wrong pseudo-labels of the highest confidence",
-            of.name,
-            f"The surest mistakes among {len(seen.index):,} unlabelled images ({seen.wrong.mean():.1%} of them are "
-            "wrong): what the image is, what it was taken for, and how surely.",
-            image_grid(images, captions),
+        yield ReportFigure(
+            slug="wrong-pseudo-labels",
+            section="Most confident wrong pseudo-labels",
+            run=of.name,
+            caption=f"The most confident mistakes among {len(sample.index):,} unlabelled images "
+            f"({sample.wrong.mean():.1%} of them are wrong): the true class, the pseudo-label, and its confidence.",
+            figure=image_grid(images.train(sample.index[worst]), [_wrong_caption(of, sample, i) for i in worst]),
         )
 
 
-def figures_of_all(subjects: Sequence[Subject]) -> Iterator[Shown]:
+def _wrong_caption(of: Subject, sample: PseudoLabelSample, position: int) -> str:
+    label, truth = sample.pseudo_label[position], sample.truth[position]
+    return wrong_caption(of.classes[label], float(sample.confidence[position]), of.classes[truth])
+
+
+def figures_of_all(subjects: Sequence[Subject]) -> Iterator[ReportFigure]:
     """Figures that all runs share."""
-    lines = [(of.name, of.lines) for of in subjects]
-    drawn = progress_figure(lines), pseudo_label_figure(lines)
-    if drawn[0]:
-        yield Shown("training", "Over training", "", "Error and ECE of the test images at every evaluation.", drawn[0])
-    if drawn[1]:
-        yield Shown(
-            "pseudo-labels",
-            "Over training",
-            "",
-            "Impurity: share of the pseudo-labels in use that are wrong, where the true labels are known. "
-            "Mask rate: share of unlabelled images whose pseudo-label is in use.",
-            drawn[1],
-        )
+    logs = [(of.name, of.log) for of in subjects]
+    for slug, caption, figure in (
+        ("training", TRAINING, progress_figure(logs)),
+        ("pseudo-labels", PSEUDO_LABELS, pseudo_label_figure(logs)),
+    ):
+        if figure:
+            yield ReportFigure(slug=slug, section="During training", run="", caption=caption, figure=figure)
     for number, other in enumerate(subjects[1:], 2):
         yield from _disagreement(subjects[0], other, f"disagreement-1-{number}")
 
 
-def _disagreement(first: Subject, other: Subject, slug: str) -> Iterator[Shown]:
-    """Nothing where no images are at hand, or the runs never differ."""
-    shower = first.restored or other.restored
-    if shower is None:
+def _disagreement(first: Subject, other: Subject, slug: str) -> Iterator[ReportFigure]:
+    """Nothing where no images are at hand, or where the runs never differ."""
+    with_images = first if first.images else other
+    if with_images.images is None:
         return
-    pair = tuple(
-        Believed(f"{letter} ({of.name})", of.logits.argmax(axis=1), believed_and_right(of)[0])
-        for letter, of in zip("AB", (first, other), strict=True)
-    )
-    cases = disagreements(pair[0], pair[1], first.labels)
+    pair = _summary("A", first), _summary("B", other)
+    labels = first.predictions.labels
+    cases = disagreements(*pair, labels)
     if not cases:
         return
-    beton = shower.dataset.test_beton
-    shown = [pixels(shower, beton, case.index) for case in cases]
-    names = shower.dataset.classes
-    yield Shown(
-        slug,
-        "Where two runs disagree",
-        "",
-        f"Test images on which A ({first.name}) and B ({other.name}) differ most: both wrong and one much surer, or "
-        "one right and the other surely wrong. Above each: what it is, then what A and B said and how surely.",
-        disagreement_figure(cases, shown, (pair[0], pair[1]), first.labels, names),
+    images = [with_images.images.test(case.index) for case in cases]
+    yield ReportFigure(
+        slug=slug,
+        section="Where two runs disagree",
+        run="",
+        caption=f"Test images on which A ({first.name}) and B ({other.name}) differ most: both are wrong and one is "
+        "much more confident, or one is right and the other is confidently wrong. Above each image: its true class, "
+        "then what A and B predicted, and how confidently.",
+        figure=disagreement_figure(cases, images, pair, labels, with_images.classes),
     )
 
 
-def believed_and_right(of: Subject) -> tuple[Floats, Floats]:
-    """Confidence and correctness [N] of the test images."""
-    total = sums(of.logits, of.labels)
-    return total.confidence, total.correct
+def _summary(letter: str, of: Subject) -> PredictionSummary:
+    predictions = of.predictions
+    return PredictionSummary(
+        name=f"{letter} ({of.name})",
+        predicted=predictions.logits.argmax(axis=1),
+        confidence=predictions.sums.confidence,
+    )
 
 
-def numbered(shown: Sequence[Shown], number: int, total: int) -> list[Shown]:
+def numbered(figures: Sequence[ReportFigure], number: int, total: int) -> list[ReportFigure]:
     """With the run's number in the file names, where there are several runs."""
-    return [replace(one, slug=f"{one.slug}-{number}") for one in shown] if total > 1 else list(shown)
+    return [replace(one, slug=f"{one.slug}-{number}") for one in figures] if total > 1 else list(figures)

@@ -1,20 +1,21 @@
 """What runs are called in tables and figures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 
-def method_name(config: dict[str, Any]) -> str:
-    """Algorithm and mix; "" where the options do not say."""
+def method_name(config: Mapping[str, object]) -> str:
+    """Algorithm and mix of a run's options; "" where they do not say."""
     algorithm, mix = config.get("algorithm", ""), config.get("mix", "none")
     return str(algorithm) if mix == "none" or not algorithm else f"{algorithm} + {mix}"
 
 
-def run_names(configs: Sequence[dict[str, Any]], paths: Sequence[Path]) -> list[str]:
-    """A short distinct name per run: its method, and the folder where that is missing or the same twice."""
-    methods = [method_name(config) for config in configs]
+def run_names(methods: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """A short distinct name per run: its method, with the folder where that is missing or not unique.
+
+    ValueError if a run is given twice.
+    """
     folders = short_folders(paths)
     repeats = Counter(methods)
     names = []
@@ -25,7 +26,7 @@ def run_names(configs: Sequence[dict[str, Any]], paths: Sequence[Path]) -> list[
 
 
 def short_folders(folders: Sequence[Path]) -> list[str]:
-    """Each folder's fewest last parts that set it apart from the others; ValueError if one is given twice."""
+    """The shortest tail of each path that sets it apart from the others; ValueError if one is given twice."""
     resolved = [folder.resolve() for folder in folders]
     for folder, times in Counter(resolved).items():
         if times > 1:
@@ -34,9 +35,9 @@ def short_folders(folders: Sequence[Path]) -> list[str]:
     length = 1
     while len(set(names)) < len(names):
         length, repeats = length + 1, Counter(names)
-        for position, folder in enumerate(resolved):
-            if repeats[names[position]] > 1:
-                names[position] = _tail(folder, length)
+        for number, folder in enumerate(resolved):
+            if repeats[names[number]] > 1:
+                names[number] = _tail(folder, length)
     return names
 
 

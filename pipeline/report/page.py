@@ -1,11 +1,11 @@
-"""The report as one HTML page that needs nothing else: figures inside, no script, no network; screen, phone, paper."""
+"""The report as one self-contained HTML page for screen, phone and paper: figures inline, no script, no network."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from pipeline.report.figures import Shown
+from pipeline.report.figures import ReportFigure
 from pipeline.report.tables import Table
 
 STYLE = """
@@ -56,7 +56,7 @@ class Section:
 
 
 def page(title: str, subtitle: Sequence[str], verdicts: Sequence[str], sections: Sequence[Section], foot: str) -> str:
-    """The whole page; texts are escaped here, section bodies are HTML already."""
+    """The whole page; texts are escaped here, section bodies already are HTML."""
     below = "".join(f'<p class="pale">{escape(text)}</p>' for text in subtitle)
     top = "".join(f'<p class="verdict">{escape(text)}</p>' for text in verdicts)
     rest = "".join(_section(section) for section in sections)
@@ -74,7 +74,7 @@ def _section(section: Section) -> str:
 
 
 def copyable(table: Table) -> str:
-    """The table, and below it the same as Markdown and LaTeX to copy."""
+    """The table, and below it the same table as Markdown and as LaTeX to copy."""
     forms = (("Markdown", table.markdown()), ("LaTeX", table.latex()))
     folded = "".join(
         f"<details><summary>as {name}</summary><pre>{escape(text)}</pre></details>" for name, text in forms
@@ -87,16 +87,17 @@ def words(table: Table) -> str:
     return f'<div class="words">{table.html()}</div>'
 
 
-def figures(shown: Sequence[Shown]) -> str:
-    """Figures side by side where there is room; a caption that several share stands once, above them."""
-    captions = list(dict.fromkeys(one.caption for one in shown))
-    shared = captions[0] if len(captions) == 1 and len(shown) > 1 else ""
-    boxes = "".join(_figure(one, "" if shared else one.caption) for one in shown)
+def figure_grid(figures: Sequence[ReportFigure]) -> str:
+    """Figures side by side where there is room; a caption that they all share stands once, above them."""
+    captions = list(dict.fromkeys(figure.caption for figure in figures))
+    shared = captions[0] if len(captions) == 1 and len(figures) > 1 else ""
+    boxes = "".join(_figure(figure, "" if shared else figure.caption) for figure in figures)
     return (f'<p class="pale">{escape(shared)}</p>' if shared else "") + f'<div class="figures">{boxes}</div>'
 
 
-def _figure(one: Shown, caption: str) -> str:
-    data = base64.b64encode(one.png).decode()
-    head = f"<h3>{escape(one.run)}</h3>" if one.run else ""
-    image = f'<img alt="{escape(one.section)}: {escape(one.run or "all runs")}" src="data:image/png;base64,{data}">'
+def _figure(figure: ReportFigure, caption: str) -> str:
+    data = base64.b64encode(figure.png).decode()
+    head = f"<h3>{escape(figure.run)}</h3>" if figure.run else ""
+    alt = f"{escape(figure.section)}: {escape(figure.run or 'all runs')}"
+    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
     return f"<figure>{head}{image}<figcaption>{escape(caption)}</figcaption></figure>"

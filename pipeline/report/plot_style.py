@@ -1,8 +1,10 @@
-"""How every figure looks, drawn without pyplot so that nothing global is opened or kept.
+"""How every figure looks; drawn without pyplot, so that nothing global is opened or kept.
 
-Figures are narrow (a phone shows them whole) and their text is 9 to 10 points. Colours are Okabe and Ito's, which stay
-distinct under the common colour-vision deficiencies; a line style or a hatching says the same again for print in grey.
+Figures are narrow, to fit on a phone, and their text is 9 to 10 points. Colours are those of Okabe and Ito, which stay
+distinct under the common colour-vision deficiencies; line styles and hatching tell the same in greyscale print.
 """
+
+from typing import TypedDict
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,15 +17,24 @@ WIDTH = 4.8  # inches
 DPI = 150
 
 
+class BarLook(TypedDict):
+    """The look of bars, as keyword arguments of matplotlib."""
+
+    facecolor: str | tuple[str, float]
+    edgecolor: str
+    hatch: str
+    linewidth: float
+
+
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure of `width` x `height` inches that arranges its axes by itself."""
+    """An empty figure of `width` x `height` inches that lays out its axes by itself."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def plain(axes: Axes, grid: str = "y") -> None:
-    """Two spines, small ticks, a pale grid behind the data."""
+    """Two spines, small tick labels, a pale grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
     axes.grid(axis=grid, color="#E5E5E5", linewidth=0.6)  # type: ignore[arg-type]
@@ -31,7 +42,7 @@ def plain(axes: Axes, grid: str = "y") -> None:
 
 
 def shortened(name: str, length: int) -> str:
-    """`name` cut in the middle where it is longer than `length`."""
+    """`name`, cut in the middle where it is longer than `length`."""
     if len(name) <= length:
         return name
     head = (length - 1) // 2

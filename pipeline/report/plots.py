@@ -1,9 +1,8 @@
-"""Reliability diagrams of one or more runs, drawn without pyplot so that nothing global is opened or kept."""
+"""Reliability diagrams of one or several runs."""
 
 import math
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,12 +14,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from pipeline.calibration.scores import ReliabilityBins, metrics, reliability_bins
-from pipeline.report.plot_style import DPI, GREEN, INK, VERMILION, plain, shortened
+from pipeline.calibration.reliability import ReliabilityBins, reliability_bins
+from pipeline.calibration.scores import metrics
+from pipeline.report.plot_style import DPI, GREEN, INK, VERMILION, BarLook, plain, shortened
 
 _OVER, _UNDER = VERMILION, GREEN
-_ACCURACY = "#A9D6F3"  # its sky blue, lightened to let the hatching of the gap stand out
-_GAP_STYLE = {_OVER: "////", _UNDER: "\\\\\\\\"}  # the direction says it again, for print in grey
+_ACCURACY = "#A9D6F3"  # sky blue, lightened so that the hatching of the gap stands out
+_GAP_STYLE = {_OVER: "////", _UNDER: "\\\\\\\\"}  # the direction tells them apart in greyscale print
 _PANELS_PER_ROW = 4
 _FIGURE_WIDTH, _ROW_HEIGHT = 12.0, 5.0  # inches: 9 to 10 point text reads well at 1200 px
 
@@ -31,7 +31,7 @@ def reliability_figure(runs: Sequence[tuple[str, ArrayLike, ArrayLike]], bins: i
     `runs` holds (name, logits real [N, C], labels int [N]). Each panel shows the accuracy in the `bins` equal
     bins of `ece` with its 95% Wilson interval, the gap to the mean confidence, the diagonal of perfect calibration
     and, below, the share of samples by confidence. Returns a Figure that needs no display: `figure.savefig(path)`.
-    ValueError for no runs, or as in `pipeline.calibration.scores.metrics`.
+    ValueError for no runs, or as in `calibration.scores.check_predictions`.
     """
     if not runs:
         raise ValueError("a reliability figure needs at least one run")
@@ -43,14 +43,14 @@ def reliability_figure(runs: Sequence[tuple[str, ArrayLike, ArrayLike]], bins: i
     legend_height = _legend(figure)
     figure.set_figheight(_ROW_HEIGHT * rows + legend_height)
     grid = _grid(figure, rows, columns, legend_height)
-    for position, (name, logits, labels) in enumerate(runs):
-        _panel(figure, grid[position], (name, logits, labels), bins, first_in_row=position % columns == 0)
+    for number, run in enumerate(runs):
+        _panel(figure, grid[number], run, bins, first_in_row=number % columns == 0)
     return figure
 
 
 def _grid(figure: Figure, rows: int, columns: int, legend_height: float) -> GridSpec:
     width, height = figure.get_size_inches()
-    # Margins in inches, so that text keeps its room whatever the number of rows.
+    # Margins in inches, so that text has the same room whatever the number of rows.
     return GridSpec(
         rows,
         columns,
@@ -99,8 +99,8 @@ def _draw_reliability(axes: Axes, bins: ReliabilityBins) -> None:
     plain(axes)
 
 
-def _gap(colour: str) -> dict[str, Any]:
-    return {"facecolor": (colour, 0.25), "edgecolor": colour, "hatch": _GAP_STYLE[colour], "linewidth": 0.8}
+def _gap(colour: str) -> BarLook:
+    return BarLook(facecolor=(colour, 0.25), edgecolor=colour, hatch=_GAP_STYLE[colour], linewidth=0.8)
 
 
 def _draw_histogram(axes: Axes, bins: ReliabilityBins, error: float) -> None:
@@ -116,17 +116,17 @@ def _draw_histogram(axes: Axes, bins: ReliabilityBins, error: float) -> None:
 
 
 def _title(axes: Axes, name: str, values: dict[str, float], width: float) -> None:
-    """Name on one or two lines of `width` inches, cut in the middle if longer, above ECE and error."""
+    """The name on one or two lines of `width` inches, cut in the middle if longer, above ECE and error."""
     size = 10 if width > 3 else 9
     per_line = int(width * 110 / size)  # an average character is 0.6 of the font size wide
     lines = wrap(shortened(name, 2 * per_line - 8), per_line) or [""]
     score = f"ECE {values['ece']:.2f}%   error {values['error']:.2f}%"
-    # A run's folder may hold a dollar sign, which is not meant as mathematics.
+    # A folder's name may hold a dollar sign that is not meant as mathematics.
     axes.set_title("\n".join([*lines, score]), fontsize=size, parse_math=False)
 
 
 def _legend(figure: Figure) -> float:
-    """Draws the key at the foot of the figure, in as many lines as its width asks for; returns its height in inches."""
+    """Draws the legend at the foot of the figure, in as many lines as its width needs; returns its height in inches."""
     handles = [
         Patch(facecolor=_ACCURACY, label="accuracy, 95% interval"),
         Patch(label="confidence above accuracy", **_gap(_OVER)),

@@ -1,7 +1,6 @@
-"""Figures of how runs went: error and ECE, impurity and mask rate over the steps (the paper's Figure 1c)."""
+"""Figures of training: error and ECE, impurity and mask rate over the steps (Figure 1c of the paper)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,38 +9,37 @@ from matplotlib.ticker import EngFormatter
 
 from pipeline.report.plot_style import LINES, new_figure, plain, shortened
 
-Line = dict[str, Any]
-RunLines = Sequence[tuple[str, Sequence[Line]]]  # of each run its name and the lines of its metrics.jsonl
+Log = Sequence[Mapping[str, object]]  # the lines of a metrics.jsonl
 Panel = tuple[str, str, float]  # key of a line, axis label, factor
-MOST_POINTS = 300
+MAX_POINTS = 300
 
 
-def progress_figure(runs: RunLines) -> Figure | None:
-    """Error and ECE in percent at every evaluation; None where no run has any."""
+def progress_figure(runs: Sequence[tuple[str, Log]]) -> Figure | None:
+    """Error and ECE in percent at every evaluation, of runs by name; None where no run has any."""
     return _stacked(runs, (("error", "Error (%)", 1), ("ece", "ECE (%)", 1)))
 
 
-def pseudo_label_figure(runs: RunLines) -> Figure | None:
-    """Share of used pseudo-labels that are wrong, and of pseudo-labels that are used; None where no run says."""
+def pseudo_label_figure(runs: Sequence[tuple[str, Log]]) -> Figure | None:
+    """Share of the pseudo-labels in use that are wrong, and share in use; None where no run logged either."""
     return _stacked(runs, (("impurity", "Impurity (%)", 100), ("mask_rate", "Used, mask rate (%)", 100)))
 
 
-def series(lines: Sequence[Line], key: str) -> tuple[np.ndarray, np.ndarray]:
+def series(lines: Log, key: str) -> tuple[np.ndarray, np.ndarray]:
     """(steps, values) of the lines that have a number at `key`."""
     found = [(line["step"], line[key]) for line in lines if isinstance(line.get(key), int | float)]
     steps, values = np.array(found, dtype=np.float64).reshape(-1, 2).T
     return steps, values
 
 
-def thinned(steps: np.ndarray, values: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Means over consecutive points, so that at most `most` are left: single batches scatter widely."""
-    each = -(-len(steps) // most) or 1
+def thinned(steps: np.ndarray, values: np.ndarray, maximum: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Means over consecutive points, at most `maximum` of them: single batches scatter widely."""
+    each = -(-len(steps) // maximum) or 1
     groups = np.arange(0, len(steps), each)
     sizes = np.diff(np.append(groups, len(steps)))
     return np.add.reduceat(steps, groups) / sizes, np.add.reduceat(values, groups) / sizes
 
 
-def _stacked(runs: RunLines, panels: Sequence[Panel]) -> Figure | None:
+def _stacked(runs: Sequence[tuple[str, Log]], panels: Sequence[Panel]) -> Figure | None:
     panels = [panel for panel in panels if any(len(series(lines, panel[0])[0]) for _, lines in runs)]
     if not panels:
         return None
@@ -63,7 +61,7 @@ def _stacked(runs: RunLines, panels: Sequence[Panel]) -> Figure | None:
     return figure
 
 
-def _draw(axes: Axes, runs: RunLines, key: str, factor: float) -> None:
+def _draw(axes: Axes, runs: Sequence[tuple[str, Log]], key: str, factor: float) -> None:
     for number, (name, lines) in enumerate(runs):
         steps, values = series(lines, key)
         if len(steps) == 0:

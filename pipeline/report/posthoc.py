@@ -1,6 +1,6 @@
-"""Calibration after training: maps from logits to better calibrated logits, fitted on held-out predictions.
+"""Post-hoc calibration: maps from logits to better calibrated logits, fitted on held-out predictions.
 
-Fit on predictions that are not scored: of the images of the test set that a method was fitted on, no score counts.
+Fit them on images that are not scored (see held_out.py). SciPy and scikit-learn are imported where they are used.
 """
 
 from collections.abc import Callable
@@ -9,31 +9,35 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize, minimize_scalar
-from sklearn.isotonic import IsotonicRegression
 
-from pipeline.calibration.scores import check_predictions, negative_log_likelihood, predicted, softmax, top_label
+from pipeline.calibration.scores import (
+    check_predictions,
+    negative_log_likelihood,
+    probabilities_and_nll,
+    softmax,
+    top_label,
+)
 from pipeline.calibration.sums import Floats, Ints, calibration_error, equal_width_sums
 
-LEAST_PROBABILITY = 1e-12  # of an isotonic map, which knows exact zeros
-GRID = np.arange(1, 101) / 10
+MIN_PROBABILITY = 1e-12  # an isotonic map gives exact zeros
+GRID = np.arange(1, 101) / 10  # of temperatures
 
 
 class Map(Protocol):
-    """A fitted method."""
+    """A fitted method: a map from logits to logits."""
 
     def apply(self, logits: ArrayLike) -> Floats:
         """Logits [N, C] -> calibrated logits, float64 [N, C]."""
         ...
 
     def describe(self) -> str:
-        """What was fitted, in some words."""
+        """The fitted parameters, in a few words."""
         ...
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """logits / T (Guo et al. 2017): the prediction stays."""
+    """logits / T (Guo et al. 2017); predictions do not change."""
 
     temperature: float
 
@@ -46,7 +50,7 @@ class Temperature:
 
 @dataclass(frozen=True)
 class Vector:
-    """logits * scale + bias, one of each a class (Guo et al. 2017)."""
+    """logits * scale + bias, with one scale and one bias per class (Guo et al. 2017)."""
 
     scale: Floats  # [C]
     bias: Floats  # [C]
@@ -62,20 +66,22 @@ class Vector:
 class Isotonic:
     """A monotone step function of each class's probability, then normalised (Zadrozny and Elkan 2002)."""
 
-    curves: tuple[IsotonicRegression, ...]  # [C]
+    curves: tuple[Callable[[Floats], Floats], ...]  # [C]; each maps probabilities [N] of its class
 
     def apply(self, logits: ArrayLike) -> Floats:
         probabilities = softmax(np.asarray(logits, dtype=np.float64))
-        mapped = np.stack([curve.predict(p) for curve, p in zip(self.curves, probabilities.T, strict=True)], axis=1)
-        # Where every class got 0 nothing is known: the logarithm below then gives a uniform distribution.
-        return np.log(np.maximum(mapped, LEAST_PROBABILITY))
+        mapped = np.stack([curve(p) for curve, p in zip(self.curves, probabilities.T, strict=True)], axis=1)
+        # Where every class gets 0, nothing is known: all logits are then equal, a uniform distribution.
+        return np.log(np.maximum(mapped, MIN_PROBABILITY))
 
     def describe(self) -> str:
         return f"{len(self.curves)} monotone curves"
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
-    """T of the least negative log-likelihood, searched for on log T in [e^-5, e^5]."""
+    """The T in [e^-5, e^5] with the lowest negative log-likelihood, by bounded search over log T."""
+    from scipy.optimize import minimize_scalar
+
     checked, targets = _float64(logits, labels)
 
     def loss(log_temperature: float) -> float:
@@ -86,9 +92,9 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
 
 
 def fit_temperature_by_ece(logits: ArrayLike, labels: ArrayLike) -> Temperature:
-    """T out of .1, .2, ..., 10 of the least ECE (15 bins): what "post-temperature ECE" means in some papers.
+    """The T among .1, .2, ..., 10 with the lowest ECE (15 bins): "post-temperature ECE" in some papers.
 
-    Kept for comparison with them (MbLS, RankMixup and others); of equal ones the smallest. Bins make it a noisy choice.
+    Kept for comparison with them (MbLS, RankMixup and others); the smallest T wins a tie. Bins make it a noisy choice.
     """
     checked, targets = _float64(logits, labels)
     confident = (softmax(checked / temperature) for temperature in GRID)
@@ -97,15 +103,17 @@ def fit_temperature_by_ece(logits: ArrayLike, labels: ArrayLike) -> Temperature:
 
 
 def fit_vector(logits: ArrayLike, labels: ArrayLike) -> Vector:
-    """Scale and bias of the least negative log-likelihood, by L-BFGS from the best single temperature.
+    """Scale and bias with the lowest negative log-likelihood, by L-BFGS from the best single temperature.
 
-    Scales stay positive. ValueError as in `calibration.check_predictions`.
+    Scales stay positive. ValueError as in `calibration.scores.check_predictions`.
     """
+    from scipy.optimize import minimize
+
     checked, targets = _float64(logits, labels)
     num, classes = checked.shape
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        residual, nll = predicted(checked * parameters[:classes] + parameters[classes:], targets)
+        residual, nll = probabilities_and_nll(checked * parameters[:classes] + parameters[classes:], targets)
         residual[np.arange(num), targets] -= 1
         residual /= num
         gradient = np.concatenate([np.einsum("nc,nc->c", residual, checked), residual.sum(axis=0)])
@@ -118,11 +126,13 @@ def fit_vector(logits: ArrayLike, labels: ArrayLike) -> Vector:
 
 
 def fit_isotonic(logits: ArrayLike, labels: ArrayLike) -> Isotonic:
-    """One isotonic regression a class against the rest, by scikit-learn."""
+    """One isotonic regression per class, against the rest, by scikit-learn."""
+    from sklearn.isotonic import IsotonicRegression
+
     checked, targets = _float64(logits, labels)
     probabilities = softmax(checked)
     curves = (
-        IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(column, targets == label)
+        IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(column, targets == label).predict
         for label, column in enumerate(probabilities.T)
     )
     return Isotonic(tuple(curves))
@@ -139,10 +149,3 @@ METHODS: dict[str, Callable[[ArrayLike, ArrayLike], Map]] = {
     "vector": fit_vector,
     "isotonic": fit_isotonic,
 }
-
-
-def split(num: int, share: float, seed: int) -> tuple[Ints, Ints]:
-    """(rows to fit on, rows to score), sorted and disjoint; `share` in (0, 1) of `num`, at least one of each."""
-    order = np.random.default_rng(seed).permutation(num)
-    cut = min(max(1, round(share * num)), num - 1)
-    return np.sort(order[:cut]), np.sort(order[cut:])

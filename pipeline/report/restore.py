@@ -1,11 +1,10 @@
-"""A trained network out of a run folder, and images to show it."""
+"""The trained network of a run folder, restored from a checkpoint, and images for it to predict."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +14,13 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 
 from pipeline import config, models
-from pipeline.config.options import Config
+from pipeline.config.options import Config, EmaConfig
 from pipeline.data.beton_reader import Ints, cut
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import Numerics
+from pipeline.report.checkpoints import choose_checkpoint
 from pipeline.training import checkpoint
 from pipeline.training.inference import Images, predict
 from pipeline.training.optimization import MovingAverage
@@ -37,46 +37,61 @@ class Restored:
     numerics: Numerics
     ranks: Ranks
     checkpoint: Path
-
-    @property
-    def step(self) -> int:
-        return int(self.checkpoint.name.removeprefix("step-"))
-
-    @property
-    def threads(self) -> int:
-        return choose_threads(self.config)
+    step: int
 
     def logits(self, images: Images) -> NDArray[np.float32]:
         """Logits [N, C] of the images, in their order."""
         return predict(self.model, images, self.numerics, self.ranks)
 
     def crops(self, beton: Path, indices: Ints | None = None) -> CentralCrops:
-        """Central crops as evaluation sees them; all of them, or those at `indices`. Other sizes are resized."""
+        """Central crops as evaluation sees them, of all images or of those at `indices`, resized to the network."""
         open_beton(beton)
         own_size = int(json.loads((beton.parent / "manifest.json").read_text())["image_size"])
-        batch, size = self.config.eval_batch, self.dataset.image_size
-        return CentralCrops(beton, own_size, batch, self.threads, indices=indices, resize_to=size)
+        threads, size = choose_threads(self.config), self.dataset.image_size
+        return CentralCrops(beton, own_size, self.config.eval_batch, threads, indices=indices, resize_to=size)
+
+    def pixels(self, beton: Path, indices: Ints) -> NDArray[np.uint8]:
+        """Central crops uint8 [n, S, S, 3] of the images at `indices` [n] of a beton, to be looked at."""
+        return np.concatenate([batch.permute(0, 2, 3, 1).numpy() for batch in self.crops(beton, indices).batches()])
 
 
 def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: Ranks) -> Restored:
     """The `weights` (ema or raw) of the checkpoint of `step`, or the newest, of the run folder `run`.
 
-    `data` replaces the run's option of that name, where the betons have moved. ValueError where anything is missing.
+    `data` replaces the run's option of that name, where the betons have moved. ValueError where anything is missing or
+    damaged. Collective.
     """
     options = config.load(run / "config.yaml", [f"data={data}"] if data else [])
     dataset = open_dataset(options)
-    path = _checkpoint(run, step, ranks)
+    path, found_step = choose_checkpoint(run, step)
+    if problems := checkpoint.damage(path, ranks):
+        raise ValueError(f"{path}: is damaged ({problems[0]}); choose another --checkpoint")
     # Predictions are in float32 or float64 whatever trained, also where this machine lacks the training's format.
     precision = "fp64" if options.precision == "fp64" else "fp32"
     numerics = Numerics(precision, dataset, ranks.device, options.augment.normalisation)
     model = models.network(options.model, len(dataset.classes), options.seed, ranks.device, numerics.dtype)
-    ema = MovingAverage(model, options.ema)
-    chosen: nn.Module = ema if weights == "ema" else model
-    _load(path, {"ema" if weights == "ema" else "model": chosen.state_dict()})
-    return Restored(options, dataset, ema.module if weights == "ema" else model, numerics, ranks, path)
+    return Restored(
+        config=options,
+        dataset=dataset,
+        model=_with_weights(model, weights, options.ema, path),
+        numerics=numerics,
+        ranks=ranks,
+        checkpoint=path,
+        step=found_step,
+    )
 
 
-def _load(path: Path, state: dict[str, Any]) -> None:
+def _with_weights(model: nn.Module, weights: str, ema: EmaConfig, path: Path) -> nn.Module:
+    """The network with the `weights` of the checkpoint at `path`."""
+    if weights == "ema":
+        average = MovingAverage(model, ema)
+        _load(path, {"ema": average.state_dict()})
+        return average.module
+    _load(path, {"model": model.state_dict()})
+    return model
+
+
+def _load(path: Path, state: dict[str, object]) -> None:
     """Fills `state` in place. ValueError where the files are damaged or of another network."""
     try:
         dcp.load(state, checkpoint_id=path)
@@ -85,38 +100,25 @@ def _load(path: Path, state: dict[str, Any]) -> None:
         raise ValueError(f"{path}: cannot be loaded ({reason}); choose another --checkpoint") from error
 
 
-def _checkpoint(run: Path, step: int | None, ranks: Ranks) -> Path:
-    there = {int(path.name.removeprefix("step-")): path for path in checkpoint.complete(run / "checkpoints")}
-    if not there:
-        raise ValueError(f"{run / 'checkpoints'}: holds no checkpoint; train longer than checkpoint_every steps")
-    if step is not None and step not in there:
-        raise ValueError(f"--checkpoint {step}: {run} has checkpoints of steps {', '.join(map(str, there))}")
-    path = there[max(there) if step is None else step]
-    if problems := checkpoint.damage(path, ranks):
-        raise ValueError(f"{path}: is damaged ({problems[0]}); choose another --checkpoint")
-    return path
-
-
 def saved_tensor(path: Path, name: str) -> Tensor | None:
-    """One tensor of a checkpoint, whole, whatever the number of ranks that saved it; None where it has none."""
+    """The whole tensor `name` of a checkpoint, whatever the number of ranks that saved it; None where it has none."""
     described = dcp.FileSystemReader(path).read_metadata().state_dict_metadata.get(name)
     if not isinstance(described, dcp.metadata.TensorStorageMetadata):
         return None
-    # Loaded as it was nested when saved: the names of a checkpoint are paths.
-    state: dict[str, Any] = {name: torch.empty(described.size, dtype=described.properties.dtype)}
-    _load(path, state)
-    return state[name]
+    tensor = torch.empty(described.size, dtype=described.properties.dtype)
+    _load(path, {name: tensor})  # under its flattened name, which is how a checkpoint stores nested state
+    return tensor
 
 
 class Noise:
-    """Gaussian noise with the training images' mean and deviation per channel: uint8 [b, 3, S, S], `num` images."""
+    """`num` images of Gaussian noise, uint8 [b, 3, S, S], with the training images' mean and deviation per channel."""
 
     def __init__(self, dataset: Dataset, num: int, batch_size: int, seed: int) -> None:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.slices = [np.arange(num)]
 
     def batches(self) -> Iterator[Tensor]:
-        """The same at every call."""
+        """The same images at every call."""
         generator = np.random.default_rng(self.seed)
         size = self.dataset.image_size
         for indices in cut(self.slices[0], self.batch_size):

@@ -1,13 +1,15 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Files of a run: written so that a crash or a full disk never leaves half of one, and read where one may be cut."""
 
 import errno
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def warn(text: str) -> None:
-    """A line that is not to be missed."""
+    """Prints a warning to stderr, where it is not overlooked."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -31,3 +33,36 @@ def append_whole(path: Path, content: bytes) -> None:
         except OSError:
             file.truncate(end)
             raise
+
+
+def tail(path: Path, size: int | None = None) -> str:
+    """The last ``size`` bytes of a text, which may begin within a line, or all of it; "" where there is no file."""
+    try:
+        with path.open("rb") as file:
+            if size is not None:
+                file.seek(max(0, path.stat().st_size - size))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where there is none."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines text; one that is cut short, at the front or at the end, is left out."""
+    found = []
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found

@@ -21,12 +21,12 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from pipeline.distributed import Ranks, broadcast_object, gather_objects
+from pipeline.runs.checkpoints import MANIFEST, checkpoint_folder, checkpoints, finished_checkpoints
 from pipeline.runs.files import warn, write_atomically
 from pipeline.training.failures import RunError
 
 KEEP = 2
-MANIFEST = "manifest.json"
-State = dict[str, dict[str, Any]]  # tensors that are alike on all ranks, and plain values
+State = dict[str, dict[str, Any]]  # tensors that are alike on all ranks, numbers and strings; no containers
 Tables = dict[str, dict[str, Tensor]]  # this rank's equal part of the rows of each
 
 
@@ -43,13 +43,18 @@ class Writer:
 
     def save(self, step: int, state: State, tables: Tables) -> None:
         """Copies everything into host memory and returns; a thread writes it. Waits for the write before this one."""
-        if self.settle() and self.step == step:
+        if self.wait() and self.step == step:
             return
+        # DCP flattens containers and restores the entries that the loading side asks for: of a dict that is empty
+        # there, nothing. A value of one name is always restored.
+        values = {f"{group}.{name}": value for group, part in state.items() for name, value in part.items()}
+        containers = [name for name, value in values.items() if isinstance(value, dict | list | tuple | set)]
+        assert not containers, containers
         staged: Any = self.stager.stage({"state": state, "tables": tables})
         self.step = step
         self.under_way = self.thread.submit(self._write, step, staged["state"], staged["tables"])
 
-    def settle(self) -> bool:
+    def wait(self) -> bool:
         """Waits for the write under way. Whether the checkpoint last begun stands; the same on every rank."""
         return self.under_way is not None and self.under_way.result()
 
@@ -59,7 +64,7 @@ class Writer:
         self.stager.close()
 
     def _write(self, step: int, state: State, tables: Tables) -> bool:
-        partial = self.folder / f".step-{step:08d}.partial"
+        partial = self.folder / f".{checkpoint_folder(step)}.partial"
         try:
             self._on_main(lambda: _clear(self.folder, partial))
             whole = {**state, **_shard(tables, self.ranks.host_mesh)}
@@ -97,7 +102,7 @@ def load_newest(folder: Path, state: State, tables: Tables, ranks: Ranks) -> boo
 
     A damaged one is named and set aside. RunError where none is intact. Collective.
     """
-    candidates = broadcast_object(sorted(folder.glob("step-*"), reverse=True) if ranks.is_main else None)
+    candidates = broadcast_object(checkpoints(folder)[::-1] if ranks.is_main else None)
     for candidate in candidates:
         problems = damage(candidate, ranks)
         if not problems:
@@ -110,11 +115,6 @@ def load_newest(folder: Path, state: State, tables: Tables, ranks: Ranks) -> boo
     if candidates:
         raise RunError(f"{folder}: no checkpoint there is intact; remove the run folder to start anew")
     return False
-
-
-def complete(folder: Path) -> list[Path]:
-    """Finished checkpoints, oldest first."""
-    return sorted(p for p in folder.glob("step-*") if (p / MANIFEST).is_file())
 
 
 def damage(checkpoint: Path, ranks: Ranks) -> list[str]:
@@ -150,12 +150,12 @@ def _publish(partial: Path, step: int, world: int, files: list[dict[str, Any]]) 
     found = {name: description for part in files for name, description in part.items()}
     found[".metadata"] = _describe(partial / ".metadata")
     write_atomically(partial / MANIFEST, json.dumps({"step": step, "ranks": world, "files": found}, indent=1))
-    final = partial.with_name(f"step-{step:08d}")
+    final = partial.with_name(checkpoint_folder(step))
     if final.exists():
         final.rename(partial.with_name(f".{final.name}.replaced"))
     partial.rename(final)
     _sync(final.parent)
-    for old in [*complete(final.parent)[:-KEEP], *final.parent.glob(".step-*")]:
+    for old in [*finished_checkpoints(final.parent)[:-KEEP], *final.parent.glob(".step-*")]:
         shutil.rmtree(old)
 
 

@@ -30,16 +30,16 @@ def predict(model: nn.Module, test: Images, numerics: Numerics, ranks: Ranks) ->
     logits round confidences.
     """
     model.eval()
-    num_classes = next(m.out_features for m in model.modules() if isinstance(m, nn.Linear))
-    most = max(len(s) for s in test.slices)
-    mine = torch.zeros(most, num_classes, device=ranks.device)
+    head, largest = model.head, max(len(s) for s in test.slices)
+    assert isinstance(head, nn.Linear)
+    mine = torch.zeros(largest, head.out_features, device=ranks.device)
     done = 0
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
         for images in test.batches():
             logits = _logits(model, images, numerics)
             mine[done : done + len(logits)] = logits
             done += len(logits)
-    everyone = all_gather(mine).cpu().numpy().reshape(ranks.world, most, num_classes)
+    everyone = all_gather(mine).cpu().numpy().reshape(ranks.world, largest, head.out_features)
     return np.concatenate([part[: len(s)] for part, s in zip(everyone, test.slices, strict=True)])
 
 

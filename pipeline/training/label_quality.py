@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.methods.protocols import PseudoLabels
+from pipeline.methods.step_types import PseudoLabels
 
 COUNTS = ("all", "used", "known", "wrong")  # images, weight, weight where the label is known, weight where it is wrong
 

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.calibration import scores
 from pipeline.distributed import all_reduce_sum, broadcast_object
-from pipeline.runs import folder as run_folder
+from pipeline.runs.checkpoints import last_saved_step
+from pipeline.runs.environment import environment
 from pipeline.runs.folder import RunFolder
-from pipeline.training.checkpoint import Writer, complete
+from pipeline.training.checkpoint import Writer
 from pipeline.training.inference import predict
 from pipeline.training.label_quality import summary, summary_by_class
+from pipeline.training.live_view import LiveView
 from pipeline.training.optimization import learning_rate
-from pipeline.training.progress import View
-from pipeline.training.step import TERMS
-from pipeline.training.training_run import Training
+from pipeline.training.training_run import LOGGED, TrainingRun
 
 SHOWN = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
 
@@ -28,21 +27,24 @@ SHOWN = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
 class RunLog:
     """Writes for the whole run on rank 0; every method is collective."""
 
-    def __init__(self, run: Training, folder: RunFolder, threads: int) -> None:
+    def __init__(self, run: TrainingRun, folder: RunFolder, threads: int) -> None:
         self.run, self.folder, self.config = run, folder, run.config
         self.main = run.ranks.is_main
         self.writer = Writer(folder.checkpoints, run.ranks)
         step = run.progress.step
-        self.view = View(f"{self.config.algorithm}+{self.config.mix}", self.config.steps, step, self.main)
+        self.view = LiveView(f"{self.config.algorithm}+{self.config.mix}", self.config.steps, step, self.main)
         self.clock = time.monotonic()  # of the last update of progress.seconds
         self.mark = time.monotonic()  # since when the next training line's images count
         self.mark_step = step
         self.predictions: tuple[int, NDArray[np.float32]] | None = None
-        self.board: SummaryWriter | None = None
+        self.board: Any = None  # TensorBoard's SummaryWriter
         if self.main:
-            folder.describe(run_folder.environment(run.numerics.precision, run.ranks.world, threads, run.ranks.device))
+            on_gpu = run.ranks.device.type == "cuda"
+            folder.describe(environment(run.numerics.precision, run.ranks.world, threads, on_gpu))
             folder.cut(step)
             folder.status("running", step)
+            from torch.utils.tensorboard import SummaryWriter  # of the first rank alone: it costs a second
+
             self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
 
     def training(self) -> None:
@@ -54,7 +56,7 @@ class RunLog:
         now = time.monotonic()
         images = (self.config.batch.labelled + self.config.unlabelled_batch) * (progress.step - self.mark_step)
         line: dict[str, Any] = {"step": progress.step}
-        line |= {name: total / sums[-1] for name, total in zip(TERMS, sums, strict=False)}
+        line |= {name: total / sums[-1] for name, total in zip(LOGGED, sums, strict=False)}
         line |= summary(all_reduce_sum(self.run.quality.since_line))
         self.run.quality.since_line.zero_()
         line["lr"] = learning_rate(self.config.optimizer.lr, progress.step - 1, self.config.steps)
@@ -91,15 +93,14 @@ class RunLog:
         self.mark += time.monotonic() - began
 
     def stop(self) -> None:
-        """The end of an interrupted run: its checkpoint, and status.json with the step that it will go on from."""
+        """The end of an interrupted run: its checkpoint, and status.json with the step that it will resume from."""
         self.save()
-        self.writer.settle()
+        self.writer.wait()
         if self.main:
-            saved = complete(self.folder.checkpoints)[-1:]
-            step = int(saved[0].name.removeprefix("step-")) if saved else 0
+            step = last_saved_step(self.folder.checkpoints)
             self.folder.status("preempted", step)
             self.folder.lock.release()
-            self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, goes on from step {step}")
+            self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, resumes from step {step}")
 
     def finish(self) -> None:
         """predictions.npz, status.json and result.json of the EMA model at the last step."""

@@ -16,9 +16,9 @@ import torch
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from pipeline.training.progress import View
-from pipeline.training.step import Inputs
-from pipeline.training.training_run import Training
+from pipeline.methods.step_types import Inputs
+from pipeline.training.live_view import LiveView
+from pipeline.training.training_run import TrainingRun
 
 WARM_UP, TIMED, TRACED = 10, 20, 3  # steps; compiling, first allocations and cudnn's search are over after the first
 PHASES = ("data wait", "observe", "pair", "learn", "optimizer", "EMA", "other")
@@ -30,7 +30,7 @@ class Phases:
     learn is forward and backward; pair is margins, partners and mixed images; other is the rest, collectives included.
     """
 
-    def __init__(self, run: Training) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self.run, self.device = run, run.ranks.device
         self.spent = dict.fromkeys(PHASES, 0.0)
         self.steps = 0
@@ -39,9 +39,9 @@ class Phases:
         run, self._replaced = self.run, list[tuple[Any, str]]()
         self._around(run.passes, "observe", "observe")
         self._around(run.mix, "track", "pair")
-        self._around(run, "mixed", "pair")
+        self._around(run.mix, "groups", "pair")
         self._around(run.passes, "learn", "learn", ends=False)
-        self._around(run, "settle", "other", before="learn")  # the backward pass lies between
+        self._around(run, "agree", "other", before="learn")  # the backward pass lies between
         self._around(run.optimizer, "step", "optimizer")
         self._around(run.ema, "update", "EMA")
         self.mark = time.perf_counter()
@@ -75,7 +75,7 @@ class Phases:
         self._replaced.append((owner, name))
 
 
-def profiled(run: Training, folder: Path, view: View) -> Iterator[Inputs]:
+def profiled(run: TrainingRun, folder: Path, view: LiveView) -> Iterator[Inputs]:
     """The batches of ``run.inputs()``; times the steps they are used in, then says and writes what it saw.
 
     Writes ``profile/steps.json`` (seconds a step of each phase) and ``profile/trace.json`` (chrome://tracing, Perfetto)
@@ -102,7 +102,7 @@ def profiled(run: Training, folder: Path, view: View) -> Iterator[Inputs]:
     yield from inputs
 
 
-def report(phases: Phases, file: Path, view: View) -> None:
+def report(phases: Phases, file: Path, view: LiveView) -> None:
     """The table, on the screen and as JSON."""
     each = {phase: seconds / phases.steps for phase, seconds in phases.spent.items()}
     total = sum(each.values())
@@ -131,6 +131,6 @@ def _waited_for(inputs: Iterator[Inputs], phases: Phases) -> Iterator[Inputs]:
         yield each
 
 
-def _activities(run: Training) -> list[ProfilerActivity]:
+def _activities(run: TrainingRun) -> list[ProfilerActivity]:
     cuda = [ProfilerActivity.CUDA] if run.ranks.device.type == "cuda" else []
     return [ProfilerActivity.CPU, *cuda]

@@ -13,7 +13,7 @@ starts = fixed | st.integers(-60, 60).map(lambda pixels: pixels << 16)
 steps = fixed | st.integers(-3, 3) | st.sampled_from([1 << 16, -1 << 16])
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500)
 @given(starts, steps, st.integers(1, 256), st.integers(1, 60))
 def test_inside_are_the_steps_that_lie_in_the_image(start: int, step: int, size: int, count: int) -> None:
     first, stop = _inside(start, step, size, count)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
@@ -72,7 +72,6 @@ def test_operation_equals_pillow(name: str) -> None:
     """Blends also far above factor 1, where they extrapolate."""
     low, high = (0, 4) if name in BLENDS else next((o.low, o.high) for o in OPERATIONS if o.name == name)
 
-    @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(images, st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]))
     def compare(image: np.ndarray, share: float) -> None:
         check(name, low + (high - low) * share, image)
@@ -129,7 +128,7 @@ def reference_cutout(image: Image.Image, size: float, x_draw: float, y_draw: flo
 draws = st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, 0.5, 1 - 2**-53])
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400)
 @given(st.integers(8, 64), st.integers(8, 64), st.floats(0, 0.5), draws, draws)
 def test_cutout_equals_a_drawn_rectangle(height: int, width: int, size: float, x: float, y: float) -> None:
     got = np.zeros((height, width, 3), np.uint8)

@@ -48,7 +48,7 @@ def windows(draw: st.DrawFn) -> tuple[np.ndarray, Window, int]:
     return noise(height, width, draw(st.integers(0, 2**32 - 1))), (top, left, rows, columns), side
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(windows(), st.booleans())
 def test_windows_equal_pillows(case: tuple[np.ndarray, Window, int], flip: bool) -> None:
     image, window, side = case

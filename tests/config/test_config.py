@@ -48,6 +48,7 @@ def test_sections_merge(tmp_path: Path) -> None:
         ("optimizer.lr=.inf", "expected float"),
         ("batch=3", "batch: unknown option"),
         ("steps", "expected name=value"),
+        ("steps={", "--set steps={: the value is not YAML ("),
         ("out.x=1", "out.x: unknown option"),
     ],
 )
@@ -88,6 +89,9 @@ def test_broken_files(text: str, message: str, tmp_path: Path) -> None:
         load(text, tmp_path=tmp_path)
     with pytest.raises(ValueError, match="cannot be read"):
         config.load(tmp_path / "missing.yaml")
+    (tmp_path / "latin-1.yaml").write_bytes(b"dataset: caf\xe9")
+    with pytest.raises(ValueError, match=r"latin-1\.yaml: not YAML"):
+        config.load(tmp_path / "latin-1.yaml")
 
 
 def test_warmup_is_a_share_of_the_steps() -> None:

@@ -19,10 +19,10 @@ from pipeline import config, train
 from pipeline.augment import kernels
 from pipeline.augment.kernels import Augmentation
 from pipeline.config.options import AugmentConfig
-from pipeline.data.batches import Batch, TrainImages, Views, augmentation
+from pipeline.data.batches import Batch, HostPart, PartSource, TrainImages, augmentation, part_sources
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_dataset
-from pipeline.data.streams import Order, VirtualShards
+from pipeline.data.streams import VirtualShards, labelled_order, unlabelled_order
 from pipeline.randomness import LABELLED, UNLABELLED
 
 
@@ -38,8 +38,14 @@ def images(
     dataset: Dataset, rank: int = 0, world: int = 1, threads: int = 1, batches: tuple[int, int] = (8, 24)
 ) -> TrainImages:
     shards = VirtualShards.of(dataset.num_train, *batches)
-    order = Order(dataset.split, shards, batches, True, False, 0, rank, world)
-    return TrainImages(dataset, order, batches, rank, world, 0, AugmentConfig(), threads)
+    given, who = (dataset.split, shards), (0, rank, world)
+    labelled = labelled_order(*given, batches[0], *who, sharded=False)
+    unlabelled = unlabelled_order(*given, batches[1], *who, include_labelled=True)
+    sources = {
+        "labelled": PartSource(dataset.train_beton, labelled, LABELLED, strong=False),
+        "unlabelled": PartSource(dataset.train_beton, unlabelled, UNLABELLED, strong=True),
+    }
+    return TrainImages(sources, dataset.image_size, augmentation(dataset, AugmentConfig()), 0, threads)
 
 
 def stored(dataset: Dataset, positions: np.ndarray) -> np.ndarray:
@@ -50,21 +56,26 @@ def stored(dataset: Dataset, positions: np.ndarray) -> np.ndarray:
 
 
 def key(batch: Batch) -> bytes:
-    return b"".join(v.contiguous().numpy().tobytes() for v in batch.views)
+    labelled, unlabelled = batch.parts["labelled"], batch.parts["unlabelled"]
+    assert labelled.strong is None and unlabelled.strong is not None
+    views = labelled.weak, unlabelled.weak, unlabelled.strong
+    return b"".join(v.contiguous().numpy().tobytes() for v in views)
 
 
 def test_views_are_those_of_the_stored_images(digits: Dataset) -> None:
     for batch in images(digits).batches(3, 6):
-        index, visit = batch.labelled_index, batch.labelled_visit
+        part = batch.parts["labelled"]
+        index, visit = part.index, part.visit
         weak = np.empty((8, 32, 32, 3), np.uint8)
         kernels.weak_views(stored(digits, index), index, visit, 0, LABELLED, PADDED, weak)
-        np.testing.assert_array_equal(batch.views.labelled.permute(0, 2, 3, 1).numpy(), weak)
-        index, visit = batch.unlabelled_index, batch.unlabelled_visit
+        np.testing.assert_array_equal(part.weak.permute(0, 2, 3, 1).numpy(), weak)
+        part = batch.parts["unlabelled"]
+        index, visit = part.index, part.visit
         weak, strong = np.empty((2, 24, 32, 32, 3), np.uint8)
         kernels.weak_and_strong_views(stored(digits, index), index, visit, 0, UNLABELLED, PADDED, weak, strong)
-        np.testing.assert_array_equal(batch.views.weak.permute(0, 2, 3, 1).numpy(), weak)
-        np.testing.assert_array_equal(batch.views.strong.permute(0, 2, 3, 1).numpy(), strong)
-        assert batch.views.weak.is_contiguous(memory_format=torch.channels_last)
+        np.testing.assert_array_equal(part.weak.permute(0, 2, 3, 1).numpy(), weak)
+        np.testing.assert_array_equal(part.strong.permute(0, 2, 3, 1).numpy(), strong)
+        assert part.weak.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_kept_batches_stay_what_they_were(digits: Dataset) -> None:
@@ -82,7 +93,7 @@ def digest(batches: Iterable[Batch]) -> str:
     """Of all pixels and positions in order."""
     total = hashlib.sha256()
     for batch in batches:
-        total.update(key(batch) + batch.labelled_index.tobytes() + batch.unlabelled_index.tobytes())
+        total.update(key(batch) + b"".join(part.index.tobytes() for part in batch.parts.values()))
     return total.hexdigest()
 
 
@@ -126,8 +137,16 @@ def test_a_killed_process_and_its_successor_read_what_one_would(digits: Dataset,
 
 
 def joined(zero: Batch, one: Batch) -> Batch:
-    views = Views(*(torch.cat(pair) for pair in zip(zero.views, one.views, strict=True)))
-    return replace(zero, views=views, unlabelled_index=np.concatenate([zero.unlabelled_index, one.unlabelled_index]))
+    """The global batch of two ranks' parts; labelled indices are the global batch's already."""
+    parts = {}
+    for name, part in zero.parts.items():
+        other = one.parts[name]
+        views = (
+            None if a is None else torch.cat([a, b]) for a, b in ((part.weak, other.weak), (part.strong, other.strong))
+        )
+        index = part.index if name == "labelled" else np.concatenate([part.index, other.index])
+        parts[name] = HostPart(index, part.visit, part.rows, *views)
+    return replace(zero, parts=parts)
 
 
 def test_memory_and_threads_stay_flat_over_fifty_epochs(digits: Dataset) -> None:
@@ -146,10 +165,10 @@ def test_memory_and_threads_stay_flat_over_fifty_epochs(digits: Dataset) -> None
 def test_a_batch_larger_than_the_data_repeats_images(digits: Dataset) -> None:
     """Positions of later visits, with augmentations of their own, and every image as often as any other."""
     few = replace(digits, num_train=10, split=np.array([2, 3, 7]))
-    batch = next(iter(images(few, batches=(8, 24)).batches(0, 1)))
-    assert sorted(np.bincount(batch.unlabelled_index).tolist()) == [2] * 6 + [3] * 4
-    assert len(np.unique(np.stack([batch.unlabelled_index, batch.unlabelled_visit]), axis=1).T) == 24
-    views = {batch.views.strong[i].numpy().tobytes() for i in range(24)}
+    part = next(iter(images(few, batches=(8, 24)).batches(0, 1))).parts["unlabelled"]
+    assert sorted(np.bincount(part.index).tolist()) == [2] * 6 + [3] * 4
+    assert len(np.unique(np.stack([part.index, part.visit]), axis=1).T) == 24
+    views = {part.strong[i].numpy().tobytes() for i in range(24)}
     assert len(views) == 24
 
 
@@ -177,19 +196,43 @@ def test_a_batch_larger_than_the_data_is_refused(
 def test_supervised_batches_hold_labelled_images_alone(digits: Dataset) -> None:
     """U = 0: nothing unlabelled is decoded, and the labelled views are those of any other batch size."""
     stream = images(digits, batches=(8, 0))
-    assert stream.reader.loader.batch_size == 8
+    assert [file.reader.loader.batch_size for file in stream.files] == [8]
     for batch, usual in zip(stream.batches(3, 9), images(digits).batches(3, 9), strict=True):
-        assert torch.equal(batch.views.labelled, usual.views.labelled)
-        assert batch.views.weak.shape == batch.views.strong.shape == (0, 3, 32, 32)
-        assert batch.views.weak.is_contiguous(memory_format=torch.channels_last)
-        assert len(batch.unlabelled_index) == len(batch.unlabelled_visit) == len(batch.rows) == 0
+        assert torch.equal(batch.parts["labelled"].weak, usual.parts["labelled"].weak)
+        part = batch.parts["unlabelled"]
+        assert part.weak.shape == part.strong.shape == (0, 3, 32, 32)
+        assert part.weak.is_contiguous(memory_format=torch.channels_last)
+        assert len(part.index) == len(part.visit) == len(part.rows) == 0
 
 
-def test_rows_are_those_of_the_unlabelled_images(digits: Dataset) -> None:
+def test_rows_are_those_of_the_parts_tables(digits: Dataset) -> None:
     stream = images(digits, rank=1, world=2)
     shards = VirtualShards.of(digits.num_train, 8, 24)
     for batch in stream.batches(0, 5):
-        np.testing.assert_array_equal(batch.rows, shards.row_of(batch.unlabelled_index, 1, 2))
+        labelled, unlabelled = batch.parts["labelled"], batch.parts["unlabelled"]
+        np.testing.assert_array_equal(unlabelled.rows, shards.row_of(unlabelled.index, 1, 2))
+        np.testing.assert_array_equal(digits.split[labelled.rows], labelled.index)
+
+
+def test_a_second_beton_is_one_more_part(digits: Dataset) -> None:
+    """Its images come from its own file and order; the other parts stay what they are without it."""
+    settings = config.load(None, ["dataset=digits", "batch.labelled=8", "batch.ratio=3"])
+    sources = part_sources(settings, digits, VirtualShards.of(digits.num_train, 8, 24))
+    test_images = np.arange(500)
+    order = labelled_order(test_images, VirtualShards.of(500, 4, 0), 4, 0, 0, 1, sharded=False)
+    more = {**sources, "extra": PartSource(digits.test_beton, order, 9, strong=False)}
+    how = augmentation(digits, settings.augment)
+    stream = TrainImages(more, 32, how, 0, 1)
+    assert len(stream.files) == 2
+    raw = np.memmap(digits.test_beton, np.uint8, "r")
+    pointers = Reader(str(digits.test_beton)).metadata["f0"]["data_ptr"].astype(int)
+    for batch, usual in zip(stream.batches(3, 6), TrainImages(sources, 32, how, 0, 1).batches(3, 6), strict=True):
+        assert batch.step == usual.step and key(batch) == key(usual)
+        part = batch.parts["extra"]
+        pixels = np.stack([raw[p : p + 3072].reshape(32, 32, 3) for p in pointers[part.index]])
+        weak = np.empty((4, 32, 32, 3), np.uint8)
+        kernels.weak_views(pixels, part.index, part.visit, 0, 9, how, weak)
+        np.testing.assert_array_equal(part.weak.permute(0, 2, 3, 1).numpy(), weak)
 
 
 def test_chunks_join_without_a_gap(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

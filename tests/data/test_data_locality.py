@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from pipeline import config
-from pipeline.data.batches import Batch, TrainImages
+from pipeline.data.batches import Batch, TrainImages, augmentation, part_sources
 from pipeline.data.beton_reader import BetonReader
 from pipeline.data.dataset import open_dataset
-from pipeline.data.streams import Order, VirtualShards
+from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.methods.margins import ApmTable
 from pipeline.training import checkpoint
@@ -20,18 +20,19 @@ from tests.support.ranks import alone
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_reads_its_slice_of_the_file_alone(rank: int, data: Path) -> None:
     """Of the unlabelled images; labelled ones may lie anywhere, and each is read by the rank that trains on it."""
-    settings = config.load(None, ["dataset=digits", f"data={data}", "labels=4"])
-    dataset, batches, half = open_dataset(settings), (8, 32), 1297 // 2
-    order = Order(dataset.split, VirtualShards.of(1297, *batches), batches, True, False, 0, rank, 2)
-    images = TrainImages(dataset, order, batches, rank, 2, 0, settings.augment, 1)
+    settings = config.load(None, ["dataset=digits", f"data={data}", "labels=4", "batch.labelled=8", "batch.ratio=4"])
+    dataset, half = open_dataset(settings), 1297 // 2
+    sources = part_sources(settings, dataset, VirtualShards.of(1297, 8, 32), rank, 2)
+    images = TrainImages(sources, 32, augmentation(dataset, settings.augment), 0, 1)
+    (file,) = images.files
     read: list[np.ndarray] = []
-    make = images._views
+    make = file._cut
 
     def noted(decoded: np.ndarray, indices: np.ndarray) -> Batch:
         read.append(indices.copy())
         return make(decoded, indices)
 
-    images.reader = BetonReader(str(dataset.train_beton), 20, 1, noted)
+    file.reader = BetonReader(str(dataset.train_beton), 20, 1, noted)
     steps = 2 * half // 16  # two epochs
     assert sum(1 for _ in images.batches(0, steps)) == steps == len(read)
     labelled, unlabelled = np.stack(read)[:, :4], np.stack(read)[:, 4:]

@@ -5,15 +5,15 @@ import pytest
 from pipeline.distributed import Ranks
 from pipeline.methods.margins import AumTable
 from pipeline.methods.mixes.difficulty import Difficulty
-from tests.support.problems import batch, problem
+from tests.support.problems import batch, context
 from tests.support.ranks import alone
 
 
 def visits(ranks: Ranks, in_warmup: bool) -> tuple[int, int]:
-    difficulty = Difficulty(problem(f"mixing.apm_in_warmup={in_warmup}".lower(), "warmup_steps=5"))
+    difficulty = Difficulty(context(f"mixing.apm_in_warmup={in_warmup}".lower(), "warmup_steps=5"))
     for step in (3, 4, 5, 6):
-        inputs, seen, _ = batch(ranks, step)
-        difficulty.track(inputs, seen)
+        inputs, observed, _ = batch(ranks, step)
+        difficulty.track(inputs, observed)
     assert isinstance(difficulty.aum, AumTable)
     return int(difficulty.aum.counts.max()), int(difficulty.apm.visits.max())
 

@@ -8,14 +8,13 @@ import pytest
 
 from pipeline.distributed import Ranks
 from pipeline.methods.mixes.draws import labelled_draws, lambdas, listed_draws
-from pipeline.methods.mixing import Pool
-from tests.support.problems import LABELLED, batch, numerics, problem
+from tests.support.problems import LABELLED, context, mixing_pool
 from tests.support.ranks import alone
 
 
 def draws(ranks: Ranks, per: str, step: int = 5, repeat: int = 0) -> Any:
-    options = problem(f"mixing.lambda_per={per}").config.mixing
-    return labelled_draws(options, 0, Pool(batch(ranks, step)[0], options, ranks, numerics()), repeat)
+    options = context(f"mixing.lambda_per={per}").config.mixing
+    return labelled_draws(options, 0, mixing_pool(ranks, step=step), repeat)
 
 
 @pytest.mark.parametrize(("per", "same_direction", "same_all"), [("step", 1, 1), ("direction", 1, 0), ("pair", 0, 0)])
@@ -38,9 +37,8 @@ def test_repeats_draw_anew() -> None:
 @pytest.mark.parametrize(("per", "different"), [("step", 1), ("direction", 2), ("pair", 5)])
 def test_lists_share_lambda_by_kind(per: str, different: int) -> None:
     def made(ranks: Ranks) -> Any:
-        options = problem(f"mixing.lambda_per={per}").config.mixing
-        pool = Pool(batch(ranks)[0], options, ranks, numerics())
-        return listed_draws(options, 0, pool, np.array([0, 0, 1, 1, 1]))
+        options = context(f"mixing.lambda_per={per}").config.mixing
+        return listed_draws(options, 0, mixing_pool(ranks), np.array([0, 0, 1, 1, 1]))
 
     one, other, lam = alone(made)
     assert len(set(lam.tolist())) == different
@@ -48,7 +46,7 @@ def test_lists_share_lambda_by_kind(per: str, different: int) -> None:
 
 
 def test_lambda_is_beta_distributed() -> None:
-    options = problem("mixing.alpha=0.4").config.mixing
+    options = context("mixing.alpha=0.4").config.mixing
     uniform = (np.arange(20_000) + 0.5) / 20_000
     lam = lambdas(options, uniform)
     assert lam.mean() == pytest.approx(0.5, abs=1e-6)

@@ -5,11 +5,11 @@ import math
 import torch
 
 from pipeline.methods.algorithms.fixmatch import FixMatch
-from tests.support.problems import problem
+from tests.support.problems import context
 
 
 def fixmatch(threshold: float) -> FixMatch:
-    return FixMatch(problem(f"unlabelled.threshold={threshold}", classes=4))
+    return FixMatch(context(f"unlabelled.threshold={threshold}", classes=4))
 
 
 def test_targets_equal_the_formula() -> None:

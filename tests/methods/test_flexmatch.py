@@ -7,14 +7,14 @@ import torch
 
 from pipeline.distributed import Ranks
 from pipeline.methods.algorithms.flexmatch import FlexMatch
-from tests.support.problems import problem
+from tests.support.problems import context
 from tests.support.ranks import alone, on_ranks
 
 ROWS, CLASSES, BATCH = 20, 3, 12
 
 
 def flexmatch(rows: int, *sets: str) -> FlexMatch:
-    return FlexMatch(problem(*sets, rows=rows))
+    return FlexMatch(context(*sets, rows=rows))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,7 @@ def test_ten_steps_equal_the_reference() -> None:
     assert alone(run) == reference()
 
 
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_share_their_counts() -> None:
     seen, counts = reference()
     (zero, counts0), (one, counts1) = on_ranks(2, run)

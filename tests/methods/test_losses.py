@@ -7,11 +7,10 @@ import torch.nn.functional as F
 from pipeline.methods.losses import (
     binary_cross_entropy,
     cross_entropy,
+    effective_epsilon,
     mixed_targets,
     rank_share,
     smooth,
-    smoothing_share,
-    soft_cross_entropy,
 )
 
 
@@ -21,7 +20,7 @@ def test_mix_loss_of_the_worked_example() -> None:
     targets = mixed_targets(torch.tensor([0]), torch.tensor([2]), lam, 3)
     assert targets.tolist() == [[0.3, 0.0, 0.7]]
     logits = torch.tensor([[2.0, 0.5, -1.0]], dtype=torch.float64)
-    assert soft_cross_entropy(logits, targets).item() == pytest.approx(2.3413112, abs=1e-7)
+    assert cross_entropy(logits, targets).item() == pytest.approx(2.3413112, abs=1e-7)
     assert binary_cross_entropy(logits, targets).item() == pytest.approx(1.1714222, abs=1e-7)
 
 
@@ -29,7 +28,7 @@ def test_soft_equals_mixed_hard_cross_entropy() -> None:
     logits, first, second = torch.randn(5, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0]), torch.tensor([1] * 5)
     lam = torch.rand(5, dtype=torch.float64)
     expected = lam * cross_entropy(logits, first) + (1 - lam) * cross_entropy(logits, second)
-    torch.testing.assert_close(soft_cross_entropy(logits, mixed_targets(first, second, lam, 4)), expected)
+    torch.testing.assert_close(cross_entropy(logits, mixed_targets(first, second, lam, 4)), expected)
 
 
 def test_rank_shares_average_to_the_global_mean() -> None:
@@ -49,11 +48,11 @@ def test_masked_rows_count_in_the_denominator() -> None:
 @pytest.mark.parametrize(("form", "target", "other"), [("uniform", 0.93333, 0.03333), ("others", 0.9, 0.05)])
 def test_smoothing_of_the_worked_example(form: str, target: float, other: float) -> None:
     """FACTS section 1: C = 3, a = .1; the loss of a smoothed hard label is that of its smoothed distribution."""
-    eps = smoothing_share(0.1, form, 3)
+    eps = effective_epsilon(0.1, form, 3)
     targets = smooth(F.one_hot(torch.tensor([0, 2]), 3).double(), eps)
     assert targets[0].tolist() == pytest.approx([target, other, other], abs=1e-5)
     logits = torch.randn(2, 3, dtype=torch.float64)
-    torch.testing.assert_close(cross_entropy(logits, torch.tensor([0, 2]), eps), soft_cross_entropy(logits, targets))
+    torch.testing.assert_close(cross_entropy(logits, torch.tensor([0, 2]), eps), cross_entropy(logits, targets))
 
 
 def test_mixing_smoothed_is_smoothing_mixed() -> None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.methods.margins import ApmTable, AumTable, EmaAumTable, all_margins, label_margins
@@ -70,7 +70,6 @@ def test_repeats_in_a_batch_are_visits() -> None:
     assert table.values(torch.tensor([1, 2])).tolist() == [0.0, 1.5]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 12))
 def test_tables_equal_a_dictionary_per_sample(seed: int, num_samples: int, batch: int) -> None:
     random = np.random.default_rng(seed)

@@ -11,20 +11,9 @@ from pipeline.methods.margins import label_margins
 from pipeline.methods.mixes.calibratemix import CalibrateMix
 from pipeline.methods.mixes.mixup_all import MixupAll
 from pipeline.methods.mixes.random_mixup import RandomMixup
-from pipeline.methods.mixing import Pool, mix_images
-from pipeline.methods.pairing import Pairs, hard_mask
-from pipeline.training.step import Mixed
-from tests.support.problems import (
-    CLASSES,
-    LABELLED,
-    SLOTS,
-    SPLIT_LABELS,
-    UNLABELLED,
-    batch,
-    mixed_by,
-    numerics,
-    problem,
-)
+from pipeline.methods.pairing import hard_mask
+from pipeline.methods.step_types import Group, Pairs
+from tests.support.problems import LABELLED, LABELLED_ROWS, UNLABELLED, batch, mixed_by, mixing_pool, numerics, views
 from tests.support.ranks import alone, on_ranks
 
 SETS = {
@@ -44,41 +33,36 @@ MEMBERS = torch.tensor([15, 0, 3, 4, 9, 9])
 def everything(ranks: Ranks) -> Any:
     """All that is compared between numbers of ranks, in one start of them."""
     mixed = [mixed_by(ranks, mix, *sets) for mix, *sets in SETS.values()] + [with_lambda(ranks, 0.3, 3)[:2]]
-    return mixed, pool(ranks).fetch(MEMBERS), local_members(ranks)
-
-
-def pool(ranks: Ranks, *sets: str) -> Pool:
-    return Pool(batch(ranks)[0], problem(*sets).config.mixing, ranks, numerics())
+    return mixed, mixing_pool(ranks).fetch(MEMBERS), local_members(ranks)
 
 
 def local_members(ranks: Ranks) -> list[Any]:
     """Everything mixed on a rank when the scope is its own batch."""
     pairs, mixed = mixed_by(ranks, CalibrateMix, "mixing.scope=local", "mixing.k_percent=0")
-    views = batch(ranks)[0].views
-    own = numerics().normalise(torch.cat([views.labelled, views.weak]))
+    own = numerics().normalise(views(batch(ranks)[0]))
     share = pairs.lam.reshape(-1, 1, 1, 1)
     expected = share * own[pairs.first] + (1 - share) * own[pairs.second]
-    return [len(pairs.lam), mixed.count, mixed.world, torch.equal(mixed.images, expected)]
+    return [len(pairs.lam), mixed.count, torch.equal(mixed.images, expected)]
 
 
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_make_the_images_of_one() -> None:
     one, two = alone(everything), on_ranks(2, everything)
     for name, whole, *halves in zip([*SETS, "an odd count"], one[0], *(rank[0] for rank in two), strict=True):
         _compare(name, whole, halves)
-    views = alone(batch)[0].views
-    assert torch.equal(one[1], torch.cat([views.labelled, views.weak])[MEMBERS])
+    assert torch.equal(one[1], views(alone(batch)[0])[MEMBERS])
     assert torch.equal(torch.cat([rank[1] for rank in two]), one[1]), "members come from their owner"
-    assert [rank[2] for rank in two] == [[2, 2, 1, True]] * 2, "local scope pairs within the rank"
+    assert [rank[2] for rank in two] == [[2, 4, True]] * 2, "local scope pairs within the rank, and counts over all"
 
 
-def _compare(name: str, one: tuple[Pairs, Mixed], halves: list[tuple[Pairs, Mixed]]) -> None:
+def _compare(name: str, one: tuple[Pairs, Group], halves: list[tuple[Pairs, Group]]) -> None:
     """Also where the pairs do not divide by the ranks: the padding has no weight."""
     pairs, whole = one
     for field in ("first", "second", "lam"):
         assert all(torch.equal(getattr(half, field), getattr(pairs, field)) for half, _ in halves), name
     count = len(pairs.lam)
     images, targets, weight = (
-        torch.cat([getattr(mixed, f) for _, mixed in halves]) for f in ("images", "targets", "weight")
+        torch.cat([getattr(mixed, f) for _, mixed in halves]) for f in ("images", "targets", "image_weights")
     )
     assert torch.equal(images[:count], whole.images), name
     assert torch.equal(targets[:count], whole.targets), name
@@ -88,13 +72,11 @@ def _compare(name: str, one: tuple[Pairs, Mixed], halves: list[tuple[Pairs, Mixe
 
 
 def with_lambda(ranks: Ranks, lam: float, count: int = 4) -> Any:
-    made, seen, pseudo = batch(ranks)
+    pool = mixing_pool(ranks)
     second = torch.tensor([4, 15, 7, 7])[:count]
     pairs = Pairs(torch.arange(count), second, torch.full((count,), lam, dtype=torch.float64))
-    mixed = mix_images(pairs, pool(ranks), seen, pseudo, SPLIT_LABELS, CLASSES)
-    assert mixed is not None
-    images = numerics().normalise(torch.cat([made.views.labelled, made.views.weak]))
-    return pairs, mixed, images, torch.cat([made.labels, pseudo.label])
+    labels = torch.cat([pool.inputs.labelled.labels, pool.pseudo.label])
+    return pairs, pool.mixed_group(pairs), numerics().normalise(views(pool.inputs)), labels
 
 
 @pytest.mark.parametrize("lam", [1.0, 0.0])
@@ -107,29 +89,29 @@ def test_lambdas_ends_give_back_a_member(lam: float) -> None:
 
 def test_unsure_pairs_do_not_count() -> None:
     pairs, everyone = alone(mixed_by, CalibrateMix, "mixing.k_percent=0")
-    confidence = alone(batch)[1].unlabelled_logits.softmax(1).amax(1)[pairs.second - LABELLED]
+    confidence = alone(batch)[1].unlabelled.logits.softmax(1).amax(1)[pairs.second - LABELLED]
     threshold = confidence.sort().values[2].item()
     _, mixed = alone(mixed_by, CalibrateMix, f"mixing.min_confidence={threshold}", "mixing.k_percent=0")
-    assert mixed.weight.tolist() == [float(c >= threshold) for c in confidence.tolist()]
-    assert 0 < mixed.weight.sum() < LABELLED
+    assert mixed.image_weights.tolist() == [float(c >= threshold) for c in confidence.tolist()]
+    assert 0 < mixed.image_weights.sum() < LABELLED
     assert mixed.count == everyone.count == LABELLED
 
 
 def hard_images() -> tuple[torch.Tensor, torch.Tensor]:
     """Of the fixed batch, always seen with the same logits: by mean margin of the label, and by the top margin."""
-    inputs, seen, pseudo = alone(batch)
-    margins = label_margins(seen.labelled_logits, inputs.labels)
-    aum = torch.stack([margins[slot == SLOTS].mean() for slot in SLOTS])
-    return hard_mask(aum, "rank"), hard_mask(label_margins(seen.unlabelled_logits, pseudo.label), "rank")
+    inputs, observed, pseudo = alone(batch)
+    margins = label_margins(observed.labelled.logits, inputs.labelled.labels)
+    aum = torch.stack([margins[row == LABELLED_ROWS].mean() for row in LABELLED_ROWS])
+    return hard_mask(aum, "rank"), hard_mask(label_margins(observed.unlabelled.logits, pseudo.label), "rank")
 
 
 def test_supervised_mixes_easy_with_hard_labelled() -> None:
     pairs, mixed = alone(partial(mixed_by, unlabelled=0), CalibrateMix, "algorithm=supervised")
     assert pairs.first.tolist() == list(range(LABELLED))
     assert mixed.images.shape[0] == LABELLED
-    inputs, seen, _ = alone(batch)
-    margins = label_margins(seen.labelled_logits, inputs.labels)
-    aum = torch.stack([margins[slot == SLOTS].mean() for slot in SLOTS])
+    inputs, observed, _ = alone(batch)
+    margins = label_margins(observed.labelled.logits, inputs.labelled.labels)
+    aum = torch.stack([margins[row == LABELLED_ROWS].mean() for row in LABELLED_ROWS])
     hard = hard_mask(aum, "rank")
     assert (hard[pairs.first] != hard[pairs.second]).all()
 

@@ -8,14 +8,14 @@ import torch
 
 from pipeline.distributed import Ranks
 from pipeline.methods.algorithms.softmatch import SoftMatch
-from tests.support.problems import problem
+from tests.support.problems import context
 from tests.support.ranks import alone, on_ranks
 
 ROWS = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.4, 0.35, 0.25], [0.05, 0.05, 0.9]]
 
 
 def softmatch() -> SoftMatch:
-    return SoftMatch(problem())
+    return SoftMatch(context())
 
 
 def first_step(ranks: Ranks) -> Any:
@@ -84,6 +84,7 @@ def test_ten_steps_equal_the_reference() -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+@pytest.mark.xdist_group("ranks")
 def test_two_ranks_are_one() -> None:
     weights, *state = reference()
     zero, one = on_ranks(2, run)

@@ -1,9 +1,10 @@
-"""Scores that tell foreign images: by hand, against brute force, and mistakes."""
+"""Scores that detect out-of-distribution images: by hand, against brute force, and mistakes."""
 
 import numpy as np
 import pytest
 
-from pipeline.report.ood import SCORES, detection, max_softmax, negative_energy, negative_entropy
+from pipeline.report.ood import OOD_SCORES, detection, max_softmax, negative_energy, negative_entropy
+from pipeline.report.records import Detection
 
 
 def test_scores_by_hand() -> None:
@@ -12,26 +13,26 @@ def test_scores_by_hand() -> None:
     assert negative_entropy(logits) == pytest.approx([-1.5 * np.log(2), -np.log(3)])
     assert negative_energy(logits) == pytest.approx([2, 2])
     huge = np.array([[1e4, -1e4]])
-    assert [float(score(huge)[0]) for score in SCORES.values()] == pytest.approx([1, 0, 1e4])
+    assert [float(score(huge)[0]) for score in OOD_SCORES.values()] == pytest.approx([1, 0, 1e4])
 
 
 def test_auroc_and_fpr95_are_what_they_say() -> None:
     generator = np.random.default_rng(0)
     inside, outside = generator.normal(1, 1, (200, 4)) * 3, generator.normal(0, 1, (300, 4)) * 2
     found = detection(inside, outside)
-    for name, score in SCORES.items():
+    for name, score in OOD_SCORES.items():
         here, there = score(inside), score(outside)
         greater = (here[:, None] > there).mean() + 0.5 * (here[:, None] == there).mean()
-        assert found[name]["auroc"] == pytest.approx(100 * greater)
+        assert found[name].auroc == pytest.approx(100 * greater)
         threshold = np.sort(here)[::-1][int(np.ceil(0.95 * 200)) - 1]
-        assert found[name]["fpr95"] == pytest.approx(100 * (there >= threshold).mean())
+        assert found[name].fpr95 == pytest.approx(100 * (there >= threshold).mean())
 
 
 def test_certain_against_flat_logits_separate_wholly() -> None:
     found = detection(np.eye(3) * 9, np.zeros((5, 3)))
-    assert all(pair == {"auroc": 100, "fpr95": 0} for pair in found.values())
+    assert all(pair == Detection(auroc=100, fpr95=0) for pair in found.values())
     same = detection(np.eye(3), np.eye(3))
-    assert all(pair == {"auroc": 50, "fpr95": 100} for pair in same.values())
+    assert all(pair == Detection(auroc=50, fpr95=100) for pair in same.values())
 
 
 @pytest.mark.parametrize(

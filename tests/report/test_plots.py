@@ -1,5 +1,6 @@
 """Figures of a report: what they show, that they say what the numbers say, and that no text overlaps."""
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -10,12 +11,11 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from pipeline.calibration.scores import reliability_bins
+from pipeline.calibration.reliability import reliability_bins
 from pipeline.report.figures import figures_of_run
-from pipeline.report.guesses import Guesses
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
-    Believed,
+    PredictionSummary,
     disagreement_figure,
     disagreements,
     image_grid,
@@ -23,7 +23,9 @@ from pipeline.report.plots_images import (
     wrong_caption,
 )
 from pipeline.report.plots_training import progress_figure, pseudo_label_figure, series, thinned
+from pipeline.report.pseudo_label_sample import PseudoLabelSample
 from pipeline.report.subjects import Subject
+from pipeline.report.verified_predictions import RunSettings, VerifiedPredictions
 
 LONG = "very long $class$ name of a bird"
 LINES = [
@@ -64,18 +66,25 @@ def _overlap(first: object, second: object) -> bool:
     return bool(shrunk.overlaps(second))
 
 
-def seen(samples: int = 300, unknown: int = 0) -> Guesses:
+def sample(samples: int = 300, unknown: int = 0) -> PseudoLabelSample:
     generator = np.random.default_rng(0)
-    truth, guess = generator.integers(0, 3, samples), generator.integers(0, 3, samples)
+    truth, pseudo_label = generator.integers(0, 3, samples), generator.integers(0, 3, samples)
     truth[:unknown] = -1
-    margin = generator.normal(1, 2, samples)
-    return Guesses(np.arange(samples), guess, truth, generator.random(samples), margin, True)
+    return PseudoLabelSample(
+        index=np.arange(samples),
+        pseudo_label=pseudo_label,
+        truth=truth,
+        confidence=generator.random(samples),
+        margin=generator.normal(1, 2, samples),
+        is_apm=True,
+    )
 
 
 def test_reliability_has_the_bins_of_the_run() -> None:
     logits, labels = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 3
-    of = Subject("a", Path("a"), {"evaluation": {"ece_bins": 4}}, logits, labels, "", None, None, "")
-    upper, histogram = next(figures_of_run(of, {}, None)).figure.axes
+    of = VerifiedPredictions(path=Path("a"), settings=RunSettings(ece_bins=4), logits=logits, labels=labels)
+    subject = Subject(name="a", predictions=of, classes="xyz", ood_logits={})
+    upper, histogram = next(figures_of_run(subject, {})).figure.axes
     assert [len(bars) for bars in histogram.containers] == [4]
     bins = reliability_bins(logits, labels, 4)
     accuracy, *gaps = (c for c in upper.containers if isinstance(c, BarContainer))
@@ -131,7 +140,7 @@ def test_winning_score_of_a_perfect_classifier_has_no_wrong_ones() -> None:
 
 @pytest.mark.parametrize(("unknown", "groups"), [(0, 2), (40, 3), (300, 1)])
 def test_margin_histogram_holds_every_image(unknown: int, groups: int) -> None:
-    of = seen(unknown=unknown)
+    of = sample(unknown=unknown)
     figure = margin_figure(of)
     containers = figure.axes[0].containers
     assert len(containers) == groups
@@ -143,14 +152,17 @@ def test_margin_histogram_holds_every_image(unknown: int, groups: int) -> None:
 
 
 def test_margins_that_are_all_alike_are_drawn() -> None:
-    of = seen(20)
-    assert margin_figure(Guesses(of.index, of.guess, of.truth, of.confidence, np.ones(20), False)).axes
+    assert margin_figure(replace(sample(20), margin=np.ones(20), is_apm=False)).axes
 
 
 def test_the_worst_pseudo_labels_are_the_surest_wrong_ones() -> None:
-    truth, guess = np.array([0, 1, 2, -1, 0]), np.array([1, 1, 0, 2, 2])
-    of = Guesses(np.arange(5), guess, truth, np.array([0.6, 0.99, 0.9, 0.95, 0.7]), np.zeros(5), False)
-    assert of.worst(2).tolist() == [2, 4] and of.worst(9).tolist() == [2, 4, 0]
+    of = replace(
+        sample(5),
+        truth=np.array([0, 1, 2, -1, 0]),
+        pseudo_label=np.array([1, 1, 0, 2, 2]),
+        confidence=np.array([0.6, 0.99, 0.9, 0.95, 0.7]),
+    )
+    assert of.most_confident_wrong(2).tolist() == [2, 4] and of.most_confident_wrong(9).tolist() == [2, 4, 0]
 
 
 @pytest.mark.parametrize("number", [1, 4, 7])
@@ -168,25 +180,25 @@ def test_confidence_below_one_never_reads_as_certain() -> None:
     assert [percent(c) for c in (1.0, 0.99999, 0.5)] == ["100.0%", "99.9%", "50.0%"]
 
 
-def two_runs() -> tuple[Believed, Believed, np.ndarray]:
+def two_runs() -> tuple[PredictionSummary, PredictionSummary, np.ndarray]:
     labels = np.array([0, 0, 0, 0, 1, 1])
-    first = Believed("A (a)", np.array([1, 1, 1, 0, 1, 2]), np.array([0.99, 0.6, 0.9, 0.8, 0.7, 0.5]))
-    second = Believed("B (b)", np.array([1, 2, 0, 1, 1, 2]), np.array([0.5, 0.55, 0.8, 0.95, 0.6, 0.9]))
+    first = PredictionSummary("A (a)", np.array([1, 1, 1, 0, 1, 2]), np.array([0.99, 0.6, 0.9, 0.8, 0.7, 0.5]))
+    second = PredictionSummary("B (b)", np.array([1, 2, 0, 1, 1, 2]), np.array([0.5, 0.55, 0.8, 0.95, 0.6, 0.9]))
     return first, second, labels
 
 
 def test_disagreements_of_both_directions() -> None:
     cases = disagreements(*two_runs())
     assert [case.title for case in cases] == [
-        "Both are wrong, one much surer", "Only B (b) is right", "Only A (a) is right",
+        "Both are wrong, one far more confident", "Only B (b) is right", "Only A (a) is right",
     ]  # fmt: skip
     assert [case.index.tolist() for case in cases] == [[0, 5, 1], [2], [3]]
-    assert [case.index.tolist() for case in disagreements(*two_runs(), most=1)] == [[0], [2], [3]]
+    assert [case.index.tolist() for case in disagreements(*two_runs(), maximum=1)] == [[0], [2], [3]]
 
 
 def test_runs_that_agree_have_no_cases() -> None:
     first, _, _ = two_runs()
-    assert disagreements(first, first, first.guess) == []
+    assert disagreements(first, first, first.predicted) == []
 
 
 def test_disagreement_figure_says_what_each_run_said() -> None:

@@ -5,6 +5,7 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from pipeline.calibration.scores import metrics, softmax
+from pipeline.report.held_out import split_rows
 from pipeline.report.posthoc import (
     METHODS,
     Temperature,
@@ -12,7 +13,6 @@ from pipeline.report.posthoc import (
     fit_temperature,
     fit_temperature_by_ece,
     fit_vector,
-    split,
 )
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -61,7 +61,7 @@ def test_isotonic_is_scikit_learns_of_each_class() -> None:
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_calibrates_other_images(method: str) -> None:
     logits, labels = calibrated(4, samples=8000)
-    fit, rest = split(8000, 0.5, 0)
+    fit, rest = split_rows(8000, 0.5, 0)
     fitted = METHODS[method](3 * logits[fit], labels[fit])
     before, after = metrics(3 * logits[rest], labels[rest]), metrics(fitted.apply(3 * logits[rest]), labels[rest])
     assert before["ece"] > 10 and after["ece"] < 0.35 * before["ece"]
@@ -81,11 +81,3 @@ def test_small_and_separable_splits_give_finite_numbers(method: str) -> None:
     fitted = METHODS[method](logits, [0, 1, 0])
     assert np.isfinite(fitted.apply(logits)).all()
     assert np.isfinite(list(metrics(fitted.apply(logits + 1), [0, 1, 0]).values())).all()
-
-
-def test_split_is_disjoint_whole_and_seeded() -> None:
-    fit, rest = split(101, 0.2, 3)
-    assert (len(fit), len(rest)) == (20, 81)
-    assert sorted([*fit, *rest]) == list(range(101))
-    assert split(101, 0.2, 3)[0].tolist() == fit.tolist() != split(101, 0.2, 4)[0].tolist()
-    assert [len(part) for part in split(2, 0.01, 0)] == [1, 1] == [len(part) for part in split(2, 0.99, 0)]

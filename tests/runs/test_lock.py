@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runs import lock
-from pipeline.runs.lock import RunLock
+from pipeline.runs.lock import Owner, RunLock, live_owner
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,21 @@ def test_a_live_process_keeps_it_and_a_dead_one_loses_it(tmp_path: Path) -> None
         other.kill()
         RunLock(tmp_path).claim()  # before its parent has asked how it ended
         assert written_by(tmp_path) == os.getpid()
+
+
+def test_anyone_can_see_who_writes_it(tmp_path: Path) -> None:
+    assert live_owner(tmp_path) is None
+    lock = RunLock(tmp_path)
+    lock.claim()
+    assert live_owner(tmp_path) == Owner.this_process()
+    lock.release()
+    assert live_owner(tmp_path) is None
+    owner(tmp_path, socket.gethostname(), 2**22 + 1)  # no such process
+    assert live_owner(tmp_path) is None
+    owner(tmp_path, "elsewhere", 1)
+    assert live_owner(tmp_path) == Owner("elsewhere", 1, None)
+    owner(tmp_path, "elsewhere", 1, age=2)
+    assert live_owner(tmp_path) is None
 
 
 def test_it_waits_for_a_process_that_is_about_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from slurm import collect, grid, results, tables
-from slurm.paper import Published
-from slurm.results import Entry
+from slurm import collect
+from slurm.grids import grid
+from slurm.outcome import tables
+from slurm.outcome.entries import best_entries, entries
 from tests.support.grids import finish, write_grid
 
 ERRORS = {("FixMatch", 0): 10.0, ("FixMatch", 1): 12.0, ("FixMatch", 2): 14.0, ("FixMatch + CalibrateMix", 0): 11.0}
@@ -28,11 +28,11 @@ def half(tmp_path: Path) -> Path:
 
 
 def test_a_half_finished_grid(half: Path) -> None:
-    ece, mixed_ece, error, mixed_error = results.entries(grid.load(half))
+    ece, mixed_ece, error, mixed_error = entries(grid.load(half))
     assert (error.mean, error.std, len(error.values)) == (12, pytest.approx(math.sqrt(8 / 3)), 3)  # ddof 0
     assert (ece.mean, ece.std) == (6, pytest.approx(math.sqrt(2 / 3)))
     assert (mixed_error.values, mixed_error.wanted, mixed_ece.std) == ((11,), 3, 0)
-    assert results.best([ece, mixed_ece, error, mixed_error]) == {
+    assert best_entries([ece, mixed_ece, error, mixed_error]) == {
         ("ece", "FixMatch + CalibrateMix", "digits", "4"),
         ("error", "FixMatch + CalibrateMix", "digits", "4"),
     }
@@ -73,56 +73,9 @@ def test_nothing_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_papers_table_with_nothing_of_ours(tmp_path: Path) -> None:
     found = grid.load(grid.PROJECT / "configs/table4.yaml", root=tmp_path)
-    text = tables.markdown(results.entries(found), "x")
+    text = tables.markdown(entries(found), "x")
     assert "| SoftMatch | missing | missing |" in text
     assert "| &nbsp;&nbsp;paper | 37.10 ± 1.03 | 20.90 ± 2.47 |" in text
-
-
-def entry(values: tuple[float, ...], paper: Published | None, floor: float | None = None) -> Entry:
-    return Entry("ece" if floor else "error", "m", "d", "4", "g", values, 3, floor, paper)
-
-
-def test_noise_is_two_standard_errors_and_for_ece_no_less_than_the_floor() -> None:
-    ours = entry((1.0, 2.0, 3.0), Published(2.5, 0.3, False))
-    noise = 2 * math.sqrt((2 / 3) / 3 + 0.09 / 3)
-    assert (ours.difference, ours.noise) == (-0.5, pytest.approx(noise))
-    assert entry((2.0, 2.0, 2.0), Published(2.5, 0.0, False), floor=0.7).noise == 0.7
-    assert entry((2.0,), Published(2.5, 0.3, False)).noise == pytest.approx(2 * math.sqrt(0.09 + 0.03))
-    assert entry((), Published(2.5, 0.3, False)).difference is None
-
-
-@pytest.mark.parametrize(("ours", "text"), [(2.6, "**2.50**, ≈ +0.10"), (9.0, "**2.50**, +6.50")])
-def test_the_papers_value_with_the_difference(ours: float, text: str) -> None:
-    found = entry((ours, ours), Published(2.5, None, True), floor=0.2)
-    assert text in tables.markdown([found], "t")
-    assert text.replace("**2.50**", r"\textbf{2.50}").replace("≈", r"$\approx$") in tables.latex([found], "t")
-
-
-def test_best_is_within_a_base_method_and_needs_a_rival() -> None:
-    table = [
-        Entry("error", name, "d", "4", group, (value,), 1, None, None)
-        for name, group, value in (("a", "fix", 3.0), ("b", "fix", 2.0), ("c", "fix", 2.001), ("d", "soft", 9.0))
-    ]
-    assert {method for _, method, _, _ in results.best(table)} == {"b", "c"}  # equal as printed
-
-
-def test_label_smoothing_is_its_own_group(tmp_path: Path) -> None:
-    found = grid.load(grid.PROJECT / "configs/table2.yaml", root=tmp_path)
-    groups = {e.method: e.group for e in results.entries(found)}
-    assert groups["FixMatch + RandomMixup"] == groups["FixMatch + CalibrateMix"] == "fixmatch"
-    assert groups["FixMatch + LS"] == groups["FixMatch + CalibrateMix + LS"] == "fixmatch + LS"
-
-
-@pytest.mark.parametrize("scale", [0.5, 2.0, 6.0])
-@pytest.mark.parametrize("samples", [500, 8000])
-def test_ece_floor_is_that_of_a_simulation(scale: float, samples: int) -> None:
-    random = np.random.default_rng(1)
-    logits = scale * random.normal(size=(samples, 10))
-    confidence = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).max(axis=1)
-    bins = np.floor(10 * confidence).clip(0, 9)
-    excess = (random.random((300, samples)) < confidence) - confidence  # correct less confidence, drawn 300 times
-    drawn = sum(np.abs(excess[:, bins == b].sum(axis=1)) for b in range(10)) / samples
-    assert results.ece_floor(logits) == pytest.approx(100 * drawn.mean(), rel=0.1)
 
 
 def test_a_run_with_other_options_is_not_collected(half: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,4 +88,4 @@ def test_a_run_with_other_options_is_not_collected(half: Path, capsys: pytest.Ca
     assert collect.main(["--grid", str(half)]) == 0
     (folder / "predictions.npz").unlink()
     assert collect.main(["--grid", str(half)]) == 2
-    assert "predictions.npz: cannot be read" in capsys.readouterr().err
+    assert "predictions.npz is missing; delete result.json and submit the grid again" in capsys.readouterr().err

@@ -2,16 +2,17 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline import config as configuration
-from slurm import cluster, grid, situation, snapshot, submit
-from slurm.cluster import Partition, Resources
-from slurm.grid import PROJECT
+from slurm import submit
+from slurm.grids import grid
+from slurm.grids.grid import PROJECT
+from slurm.jobs import cluster
+from slurm.jobs.cluster import Partition, Queued
+from slurm.outcome.status import run_status
 from tests.support.grids import finish, write_grid
 
 GOLDEN = Path(__file__).parent / "submit_dry_run.txt"
@@ -20,9 +21,9 @@ TWO_NODES = {"main": Partition(2, 4, 4000, 2, 720.0), "big": Partition(8, 128, 5
 
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the commands of such a cluster say; a real one is in test_slurm_cluster.py."""
+    """What the commands of such a cluster say; a real one is in jobs/test_real_cluster.py."""
     monkeypatch.setattr(cluster, "partitions", lambda: (TWO_NODES, "main"))
-    monkeypatch.setattr(cluster, "refusal", lambda script: "")
+    monkeypatch.setattr(cluster, "sbatch_refusal", lambda script: "")
     monkeypatch.setattr(cluster, "queue", dict)
     monkeypatch.setattr(cluster, "max_array_size", lambda: 1000)
     monkeypatch.setenv("SLURM_CONF", "/private/slurm.conf")
@@ -119,13 +120,13 @@ def test_only_what_is_open_is_started(
     (failed.folder / "status.json").write_text('{"state": "running", "step": 3, "steps": 600}')
     # the ids of another cluster's jobs are no reason to wait
     queue = {
-        ("night", "1_0"): ("PENDING", "Priority"),
-        ("night", "1_1"): ("RUNNING", ""),
-        ("other", "1_2"): ("RUNNING", ""),
+        ("night", "1_0"): Queued("PENDING", "Priority"),
+        ("night", "1_1"): Queued("RUNNING", ""),
+        ("other", "1_2"): Queued("RUNNING", ""),
     }
     monkeypatch.setattr(cluster, "queue", lambda: queue)
-    kinds = [situation.situation(cell, queue).kind for cell in grid.load(path).cells]
-    assert kinds == ["done", "pending", "running", "failed", "failed", "missing"]
+    states = [run_status(cell, queue).state for cell in grid.load(path).cells]
+    assert states == ["done", "pending", "running", "failed", "failed", "missing"]
     assert submit.main(["--grid", str(path), "--status"]) == 0
     out = capsys.readouterr().out
     assert "6 runs: 1 done, 1 running, 1 pending, 1 missing, 2 failed" in out
@@ -133,103 +134,3 @@ def test_only_what_is_open_is_started(
         assert text in out
     submit.main(["--grid", str(path), "--cluster=slurm", "--dry-run"])
     assert "#SBATCH --array=0-2%3" in capsys.readouterr().out
-
-
-def test_eta_and_interruptions(tmp_path: Path, data: Path) -> None:
-    cell = grid.load(write_grid(tmp_path, data, steps=1000)).cells[0]
-    cell.folder.mkdir(parents=True)
-    (cell.folder / "job.json").write_text('{"name": "n", "job": "1"}')
-    (cell.folder / "status.json").write_text('{"state": "running", "step": 200, "steps": 1000}')
-    lines = [
-        '{"step": 100, "images_per_second": 64}',
-        '{"step": 300, "images_per_second": 128}',
-        '{"step": 300, "error": 9}',
-    ]
-    (cell.folder / "metrics.jsonl").write_text("\n".join(lines))
-    events = ["start", "preempted", "start", "lost", "start", "preempted", "start", "crashed", "start"]
-    (cell.folder / "jobs.jsonl").write_text("\n".join(json.dumps({"event": e, "step": 0}) for e in events))
-    now = situation.situation(cell, {("n", "1"): ("RUNNING", "")})
-    # 700 steps of 16 + 112 images
-    assert now == situation.Situation("running", 300, 1000, "left 0:11:40; preempted 2x, crashed 1x, lost 1x")
-
-
-@pytest.mark.parametrize(
-    ("text", "minutes"),
-    [
-        ("90", 90),
-        ("30:30", 30.5),
-        ("02:30:00", 150),
-        ("1-00", 1440),
-        ("2-12:30", 3630),
-        ("1-01:01:30", 1501.5),
-        ("infinite", float("inf")),
-    ],
-)
-def test_time_limits(text: str, minutes: float) -> None:
-    assert cluster.minutes(text) == minutes
-
-
-def test_a_time_limit_that_is_none() -> None:
-    with pytest.raises(ValueError, match="--time soon: expected minutes"):
-        cluster.minutes("soon")
-
-
-def test_a_partition_of_several_kinds_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    days = "3-00:00:00"
-    lines = [
-        f"gpu*|2|64|512000+|gpu:a100:4(S:0-1)|{days}",
-        f"gpu*|1|96+|256000|gpu:h100:8,gpu:t4:1|{days}",
-        "cpu|9|16|1|(null)|infinite",
-    ]
-    monkeypatch.setattr(cluster, "_ask", lambda *command: "\n".join(lines))
-    assert cluster.partitions() == (
-        {"gpu": Partition(3, 96, 512000, 9, 4320), "cpu": Partition(9, 16, 1, 0, float("inf"))},
-        "gpu",
-    )
-    assert cluster.problems(Resources(nodes=3, gpus=8, tasks=8, cpus=8, minutes=60)) == []
-
-
-def test_snapshot(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    for name, text in {
-        "pipeline/a.py": "1",
-        "slurm/b.py": "2",
-        "runs/c.py": "3",
-        "pipeline/__pycache__/a.pyc": "4",
-    }.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text(text)
-    first = snapshot.place(project, tmp_path / "code")
-    snapshot.take(project, first)
-    snapshot.take(project, first)  # a second time is no work and no error
-    assert sorted(str(p.relative_to(first)) for p in first.rglob("*.*")) == ["pipeline/a.py", "slurm/b.py"]
-    (project / "pipeline/a.py").write_text("5")
-    assert snapshot.place(project, tmp_path / "code") != first
-    assert (first / "pipeline/a.py").read_text() == "1"
-    assert snapshot.commit(project) == "unknown"
-
-
-def test_a_snapshot_has_the_compiled_kernels(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    (project / "pipeline").mkdir(parents=True)
-    (project / "pipeline/kernel.py").write_text(
-        "import numba\n\n@numba.njit(cache=True)\ndef double(x):\n    return 2 * x\n"
-    )
-    hits = "from pipeline.kernel import double; double(1); print(sum(double.stats.cache_hits.values()))"
-
-    def run(folder: Path) -> str:
-        return subprocess.run([sys.executable, "-c", hits], cwd=folder, capture_output=True, text=True).stdout
-
-    assert run(project) == "0\n"
-    copy = snapshot.place(project, tmp_path / "code")
-    snapshot.take(project, copy)
-    assert run(copy) == "1\n"
-    assert snapshot.place(project, tmp_path / "code") == copy
-
-
-def test_the_snapshot_is_all_that_a_job_imports(tmp_path: Path) -> None:
-    folder = snapshot.place(PROJECT, tmp_path)
-    snapshot.take(PROJECT, folder)
-    assert (folder / "slurm/paper_tables.yaml").is_file()
-    assert (folder / "pipeline/train.py").read_text() == (PROJECT / "pipeline/train.py").read_text()
-    assert configuration.load(None, ["dataset=x"])

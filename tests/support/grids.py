@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from slurm.grid import Cell
+from slurm.grids.grid import Cell
 
 METHODS = {"FixMatch": {"algorithm": "fixmatch"}, "FixMatch + CalibrateMix": {"mix": "calibratemix"}}
 

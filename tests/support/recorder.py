@@ -2,43 +2,52 @@
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
+from pipeline.methods.mixing import MixingPool
+from pipeline.methods.step_types import Group, Pairs
 from pipeline.runs.folder import RunFolder
-from pipeline.training import training_run
-from pipeline.training.training_run import Training
+from pipeline.training import loop
+from pipeline.training.training_run import TrainingRun
 
 
 @dataclass
 class Recorder:
-    """``run`` and ``steps`` of one run; with ``stop_at`` its last rank is sent SIGUSR2 in that step."""
+    """``run`` and ``steps`` of one run; in step ``stop_at`` the rank ``signalled`` gets ``number``."""
 
     stop_at: int | None = None
-    run: Training | None = None
+    signalled: int = -1  # the last
+    number: signal.Signals = signal.SIGUSR2
+    run: TrainingRun | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def train(self, ranks: Ranks, sets: tuple[str, ...]) -> None:
-        """The whole run, as ``train.train``; nothing of it is replaced, only listened to."""
+        """The whole run, as ``loop.train``; nothing of it is replaced, only listened to."""
         settings = config.load(None, list(sets))
         with (
-            patch.object(training_run, "mix_images", self._mix_images),
-            patch.object(train, "Training", self._training),
+            patch.object(MixingPool, "mixed_group", self._mixed_group()),
+            patch.object(loop, "TrainingRun", self._training),
         ):
-            train.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+            loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
 
-    def _training(self, *arguments: Any) -> Training:
-        self.run = Training(*arguments)
+    def _training(self, *arguments: Any) -> TrainingRun:
+        self.run = TrainingRun(*arguments)
         return self.run
 
-    def _mix_images(self, pairs: Any, pool: Any, *others: Any, original: Any = training_run.mix_images) -> Any:
-        host = pool.inputs.host
-        seen = {"labelled": host.labelled_index, "unlabelled": host.unlabelled_index}
-        self.steps.append({**seen, **{name: getattr(pairs, name).numpy() for name in ("first", "second", "lam")}})
-        if pool.inputs.step + 1 == self.stop_at and pool.rank == pool.world - 1:
-            os.kill(os.getpid(), signal.SIGUSR2)
-        return original(pairs, pool, *others)
+    def _mixed_group(self) -> Callable[[MixingPool, Pairs], Group]:
+        original = MixingPool.mixed_group
+
+        def noted(pool: MixingPool, pairs: Pairs) -> Group:
+            who = {name: part.index for name, part in pool.inputs.parts.items()}
+            self.steps.append({**who, **{name: getattr(pairs, name).numpy() for name in ("first", "second", "lam")}})
+            if pool.step + 1 == self.stop_at and pool.rank == self.signalled % pool.world:
+                os.kill(os.getpid(), self.number)
+            return original(pool, pairs)
+
+        return noted

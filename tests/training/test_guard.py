@@ -23,8 +23,8 @@ def everything(recorder: Recorder) -> dict[str, torch.Tensor]:
     assert run is not None
     momentum = {f"momentum.{i}": s["momentum_buffer"] for i, s in enumerate(run.optimizer.state.values())}
     parts = [
-        {f"{kind}.{name}": tensor for name, tensor in tensors.items()}
-        for kept in run.kept.values() for kind, tensors in kept.items()
+        {f"{kind}.{name}": tensor for name, tensor in getattr(kept, kind).items()}
+        for kept in run.kept.values() for kind in ("replicated", "labelled", "sharded")
     ]  # fmt: skip
     model = {f"model.{name}": t for name, t in run.model.state_dict().items() if t.is_floating_point()}
     ema = {f"ema.{name}": t for name, t in run.ema.module.state_dict().items() if t.is_floating_point()}
@@ -42,6 +42,7 @@ def explode(ranks: Ranks, sets: tuple[str, ...], out: Path) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_the_step_is_named_and_undone_on_all_ranks(data: Path, tmp_path: Path) -> None:
     ranks = on_ranks(2, explode, (f"data={data}", "steps=40"), tmp_path)
     message, found, *_, steps = ranks[0]

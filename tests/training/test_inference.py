@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ def predicted(ranks: Ranks, data: Path) -> NDArray[np.float32]:
     return predict(model, images, Numerics("bf16", dataset, ranks.device), ranks)
 
 
+@pytest.mark.xdist_group("ranks")
 def test_ranks_agree_with_a_plain_forward(data: Path) -> None:
     whole = alone(predicted, data)
     for part in on_ranks(3, predicted, data):  # 500 = 166 + 167 + 167

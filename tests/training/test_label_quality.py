@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.protocols import PseudoLabels
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.label_quality import LabelQuality, summary, summary_by_class
 from tests.support.ranks import alone
 
@@ -53,7 +54,7 @@ def trained(ranks: Ranks, data: Path, out: Path, lie: bool) -> tuple[dict[str, A
     dataset = open_dataset(settings)
     if lie:
         dataset = replace(dataset, hidden_labels=(dataset.hidden_labels + 1) % 10)
-    run = train.train(settings, dataset, ranks, RunFolder(settings))
+    run = loop.train(settings, dataset, ranks, RunFolder(settings))
     return run.model.state_dict(), run.quality.hidden
 
 

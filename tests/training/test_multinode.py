@@ -19,6 +19,7 @@ def one_node(ranks: Ranks, sets: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ranks")
 def test_two_nodes_are_one_run(data: Path, tmp_path: Path) -> None:
     on_ranks(2, one_node, (*SMALL, f"data={data}", f"out={tmp_path / 'one'}", STEPS))
     with socket.socket() as probe:

@@ -17,14 +17,15 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import beta
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.config.options import Config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.randomness import LAMBDA, PARTNER, uniforms
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.step import Inputs
-from pipeline.training.training_run import Training
+from pipeline.training.training_run import TrainingRun
 from tests.support.ranks import alone
 
 STEPS, WARMUP, CLASSES = 10, 3, 10
@@ -42,10 +43,10 @@ def settings(data: Path, out: Path, *sets: str) -> Config:
 class Reference:
     """One rank, FixMatch | FlexMatch | SoftMatch | supervised, with or without CalibrateMix (recipe paper)."""
 
-    def __init__(self, run: Training) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         self.config, self.normalise, self.model = run.config, run.numerics.normalise, copy.deepcopy(run.model)
         self.average = copy.deepcopy(run.model)
-        self.split, self.num_unlabelled = run.split, run.shards.num_samples
+        self.num_unlabelled = run.shards.num_samples
         self.velocity = {n: torch.zeros_like(p) for n, p in self.model.named_parameters()}
         self.selected: dict[int, int] = {}
         self.beta = [0.0] * CLASSES
@@ -57,18 +58,18 @@ class Reference:
 
     def step(self, inputs: Inputs) -> dict[str, float]:
         """The loss terms of one step, after which everything has moved."""
-        num, supervised = len(inputs.labels), self.config.algorithm == "supervised"
+        num, supervised = len(inputs.labelled.weak), self.config.algorithm == "supervised"
         z_l = z_u = f_l = f_u = np.zeros((0, CLASSES))
         if not supervised or self.config.mix != "none":
             with torch.no_grad():
-                views = torch.cat([inputs.views.labelled, inputs.views.weak])
+                views = torch.cat([inputs.labelled.weak, inputs.unlabelled.weak])
                 logits, features = (x.numpy() for x in self.model(self.normalise(views)))
             z_l, z_u, f_l, f_u = logits[:num], logits[num:], features[:num], features[num:]
-        who = inputs.host.unlabelled_index.tolist()
+        who = inputs.unlabelled.index.tolist()
         targets, weights = self.label(z_u, who)
         if self.config.mix != "none":
             self.track(inputs, z_l, z_u, who)
-        images, mixed = [inputs.views.labelled, inputs.views.strong], None
+        images, mixed = [inputs.labelled.weak, inputs.unlabelled.strong], None
         batch = self.normalise(torch.cat(images))
         if self.config.mix != "none" and inputs.step >= WARMUP:
             mixed = self.mix(inputs, f_l, f_u, targets, who)
@@ -105,7 +106,7 @@ class Reference:
         return [math.exp(-(min(t - self.mean, 0) ** 2) / (2 * self.variance / 4)) for t in tops]
 
     def track(self, inputs: Inputs, z_l: np.ndarray, z_u: np.ndarray, who: list[int]) -> None:
-        for sample, label, z in zip(inputs.host.labelled_index.tolist(), inputs.labels.tolist(), z_l, strict=True):
+        for sample, label, z in zip(inputs.labelled.index.tolist(), inputs.labelled.labels.tolist(), z_l, strict=True):
             self.margins[sample].append(z[label] - max(v for c, v in enumerate(z) if c != label))
         for sample, z in zip(who, z_u, strict=True):
             a = 0.997 / (1 + self.visits[sample])
@@ -114,12 +115,12 @@ class Reference:
             self.visits[sample] += 1
 
     def mix(self, inputs: Inputs, f_l: np.ndarray, f_u: np.ndarray, targets: list[int], who: list[int]) -> Any:
-        host, seed, normalise = inputs.host, self.config.seed, self.normalise
-        aum = [float(np.mean(self.margins[s])) for s in host.labelled_index.tolist()]
+        part, seed, normalise = inputs.labelled, self.config.seed, self.normalise
+        aum = [float(np.mean(self.margins[s])) for s in part.index.tolist()]
         apm = [self.apm[s][c] for s, c in zip(who, targets, strict=True)]
         alone = self.config.algorithm == "supervised"
         others, theirs = (f_l, aum) if alone else (f_u, apm)
-        pick = uniforms(seed, PARTNER, host.labelled_visit, host.labelled_index)
+        pick = uniforms(seed, PARTNER, part.visit, part.index)
         images, distributions = [], []
         for i in range(len(aum)):
             hard = sorted(range(len(aum)), key=lambda j: (aum[j], j)).index(i) < len(aum) // 2
@@ -129,23 +130,27 @@ class Reference:
             near = sorted(candidates, key=lambda j: _cosine(f_l[i], others[j]))[:k]
             j = near[int(pick[i] * k)]
             share = _beta_quantile(uniforms(seed, LAMBDA, [inputs.step], [int(hard)])[0], 0.4)
-            pool = inputs.views.labelled if alone else inputs.views.weak
-            one, other = normalise(inputs.views.labelled[i : i + 1]), normalise(pool[j : j + 1])
+            pool = part.weak if alone else inputs.unlabelled.weak
+            one, other = normalise(part.weak[i : i + 1]), normalise(pool[j : j + 1])
             images.append(share * one + (1 - share) * other)
             target = np.zeros(CLASSES)
-            target[inputs.labels[i]] += share
-            target[inputs.labels[j] if alone else targets[j]] += 1 - share
+            target[inputs.labelled.labels[i]] += share
+            target[inputs.labelled.labels[j] if alone else targets[j]] += 1 - share
             distributions.append(target)
         return torch.cat(images), torch.from_numpy(np.stack(distributions))
 
     def update(self, logits: torch.Tensor, inputs: Inputs, targets: list[int], weights: list[float], mixed: Any) -> Any:
-        eps, num, end = self.config.label_smoothing, len(inputs.labels), len(inputs.labels) + len(targets)
+        eps, num, end = (
+            self.config.label_smoothing,
+            len(inputs.labelled.labels),
+            len(inputs.labelled.labels) + len(targets),
+        )
         p = logits.log_softmax(1)
 
         def smoothed(label: int) -> torch.Tensor:
             return F.one_hot(torch.tensor(label), CLASSES).double() * (1 - eps) + eps / CLASSES
 
-        labelled = sum(-(smoothed(c) * p[i]).sum() for i, c in enumerate(inputs.labels.tolist())) / num
+        labelled = sum(-(smoothed(c) * p[i]).sum() for i, c in enumerate(inputs.labelled.labels.tolist())) / num
         unlabelled = mix = torch.zeros((), dtype=torch.float64)
         if targets:
             rows = zip(targets, weights, strict=True)
@@ -184,12 +189,12 @@ def _beta_quantile(share: float, alpha: float) -> float:
     return float(beta.ppf(share, alpha, alpha))
 
 
-def ten_steps(ranks: Ranks, given: Config) -> tuple[Training, Reference, list[dict[str, float]]]:
+def ten_steps(ranks: Ranks, given: Config) -> tuple[TrainingRun, Reference, list[dict[str, float]]]:
     dataset = open_dataset(given)
-    fresh = Training(given, dataset, ranks, 1)
+    fresh = TrainingRun(given, dataset, ranks, 1)
     reference = Reference(fresh)
     terms = [reference.step(inputs) for inputs in fresh.inputs()]
-    return train.train(given, dataset, ranks, RunFolder(given)), reference, terms
+    return loop.train(given, dataset, ranks, RunFolder(given)), reference, terms
 
 
 METHODS = [
@@ -217,7 +222,7 @@ def test_ten_steps_equal_the_formulas(algorithm: str, mix: str, smoothing: float
     assert all((term["loss_mix"] > 0) == (mix != "none" and i >= WARMUP) for i, term in enumerate(terms))
 
 
-def _states_agree(run: Training, reference: Reference) -> None:
+def _states_agree(run: TrainingRun, reference: Reference) -> None:
     algorithm: Any = run.algorithm
     if run.config.algorithm == "flexmatch":
         np.testing.assert_allclose(algorithm.learnt(), reference.beta)
@@ -234,8 +239,8 @@ def _states_agree(run: Training, reference: Reference) -> None:
         return
     difficulty: Any = run.mix.difficulty  # type: ignore[attr-defined]
     for sample, margins in reference.margins.items():
-        slot = int(np.searchsorted(run.split, sample))
-        assert float(difficulty.aum.values(torch.tensor([slot]))) == pytest.approx(np.mean(margins), abs=1e-6)
+        row = torch.from_numpy(run.sources["labelled"].order.rows_of(np.array([sample])))
+        assert float(difficulty.aum.values(row)) == pytest.approx(np.mean(margins), abs=1e-6)
     for sample, expected in reference.apm.items():
         row = int(run.shards.row_of(np.array([sample]), 0, 1)[0])
         np.testing.assert_allclose(difficulty.apm.table[row], expected, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.distributed import Ranks
 from pipeline.training.step import Inputs
-from pipeline.training.training_run import Training
+from pipeline.training.training_run import TrainingRun
 from tests.support.ranks import alone
 from tests.test_train import arguments, lines, result, run
 
@@ -25,20 +25,20 @@ class PulledPlug(Exception):
 
 def interrupted(ranks: Ranks, given: list[str]) -> None:
     """Ends in step 7, after the checkpoint of step 4, with nothing closed."""
-    whole = Training.inputs
+    whole = TrainingRun.inputs
 
-    def some(self: Training) -> Iterator[Inputs]:
+    def some(self: TrainingRun) -> Iterator[Inputs]:
         for inputs in whole(self):
             if inputs.step == 6:
                 raise PulledPlug
             yield inputs
 
-    Training.inputs = some  # type: ignore[method-assign]
+    TrainingRun.inputs = some  # type: ignore[method-assign]
     try:
         with pytest.raises(PulledPlug):
             run(ranks, given)
     finally:
-        Training.inputs = whole  # type: ignore[method-assign]
+        TrainingRun.inputs = whole  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline import config, train
+from pipeline import config
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.algorithms import ALGORITHMS
 from pipeline.methods.mixes import MIXES
 from pipeline.runs.folder import RunFolder
+from pipeline.training import loop
 from pipeline.training.interruption import Interruption
 from pipeline.training.step import Inputs
-from pipeline.training.training_run import Training
+from pipeline.training.training_run import TrainingRun
 from tests.support.ranks import alone
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def guarded(ranks: Ranks, settings: config.Config) -> int:
     """Runs STEPS steps under NoSyncs; how many operations they were."""
     mode = NoSyncs()
 
-    class Watched(Training):
+    class Watched(TrainingRun):
         def inputs(self) -> Iterator[Inputs]:
             for inputs in super().inputs():
                 if inputs.step == STEPS:
@@ -68,10 +69,10 @@ def guarded(ranks: Ranks, settings: config.Config) -> int:
                     yield inputs
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "Training", Watched)
+        patch.setattr(loop, "TrainingRun", Watched)
         patch.setattr(Interruption, "agreed", lambda *_: False)  # on CUDA it reads what was copied steps before
         with pytest.raises(Enough):
-            train.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+            loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
     return mode.count
 
 
@@ -95,7 +96,7 @@ def test_no_option_waits_for_the_device(data: Path, tmp_path: Path, sets: list[s
 
 
 def test_a_step_that_asks_is_caught(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Training.mixed
-    monkeypatch.setattr(Training, "mixed", lambda self, *args: (self.guard.broken.item(), original(self, *args))[1])
+    original = TrainingRun.agree
+    monkeypatch.setattr(TrainingRun, "agree", lambda self, *args: (self.guard.broken.item(), original(self, *args))[1])
     with pytest.raises(AssertionError, match="_local_scalar_dense"):
         alone(guarded, settings(data, tmp_path / "run"))

@@ -1,23 +1,17 @@
-"""The base algorithms by name. A new one is a file with ``pseudo_label`` and ``state``, and a line here."""
+"""The base algorithms by name. A new one is a file with ``pseudo_label`` and ``state``, a line here, and its name in
+config/options.py."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 from pipeline.methods.algorithms.fixmatch import FixMatch
 from pipeline.methods.algorithms.flexmatch import FlexMatch
 from pipeline.methods.algorithms.softmatch import SoftMatch
 from pipeline.methods.algorithms.supervised import Supervised
-from pipeline.methods.protocols import Algorithm, Problem
+from pipeline.methods.protocols import Algorithm, MethodContext
 
+AlgorithmFactory = Callable[[MethodContext], Algorithm]
 
-class Makes(Protocol):
-    """An algorithm's class."""
-
-    uses_unlabelled: bool
-
-    def __call__(self, problem: Problem) -> Algorithm: ...
-
-
-ALGORITHMS: dict[str, Makes] = {
+ALGORITHMS: dict[str, AlgorithmFactory] = {
     "fixmatch": FixMatch,
     "flexmatch": FlexMatch,
     "softmatch": SoftMatch,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pipeline.distributed import all_reduce_sum
-from pipeline.methods.protocols import Problem, PseudoLabels, State
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import PseudoLabels, Saved
 
 
 class FlexMatch:
@@ -20,14 +21,12 @@ class FlexMatch:
     the peers every rank counts its own and the thresholds drift apart.
     """
 
-    uses_unlabelled = True
-
-    def __init__(self, problem: Problem) -> None:
-        self.threshold = problem.config.unlabelled.threshold
-        self.warmup = problem.config.unlabelled.threshold_warmup
-        self.selected = torch.full((problem.num_rows,), -1, dtype=torch.int64, device=problem.device)
-        self.counts = torch.zeros(problem.num_classes + 1, dtype=torch.int64, device=problem.device)
-        self.counts[-1] = problem.num_unlabelled  # the unused
+    def __init__(self, context: MethodContext) -> None:
+        self.threshold = context.config.unlabelled.threshold
+        self.warmup = context.config.unlabelled.threshold_warmup
+        self.selected = torch.full((context.num_rows,), -1, dtype=torch.int64, device=context.device)
+        self.counts = torch.zeros(context.num_classes + 1, dtype=torch.int64, device=context.device)
+        self.counts[-1] = context.num_unlabelled  # the unused
 
     def pseudo_label(self, logits: Tensor, rows: Tensor) -> PseudoLabels:
         """``logits`` [B, C] of the weak views, ``rows`` [B] int64 of the samples -> labels and weights [B]."""
@@ -57,6 +56,6 @@ class FlexMatch:
         self.selected[rows] = after
         self.counts += all_reduce_sum(change)
 
-    def state(self) -> State:
+    def state(self) -> Saved:
         """Counts are the same on every rank, the labels sharded by rows."""
-        return {"replicated": {"counts": self.counts}, "sharded": {"selected": self.selected}}
+        return Saved(replicated={"counts": self.counts}, sharded={"selected": self.selected})

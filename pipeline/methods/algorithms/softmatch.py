@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from pipeline.distributed import all_reduce_mean, gather_columns
-from pipeline.methods.protocols import Problem, PseudoLabels, State
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import PseudoLabels, Saved
 
 EPS = 1e-6
 
@@ -20,16 +21,14 @@ EPS = 1e-6
 class SoftMatch:
     """Keeps p_model [C], mu and var, taken over the global batch (the peer's reduction over ranks crashes)."""
 
-    uses_unlabelled = True
-
-    def __init__(self, problem: Problem) -> None:
-        options: dict[str, Any] = {"dtype": problem.dtype, "device": problem.device}
-        self.num_classes = problem.num_classes
-        self.momentum, self.num_sigma = problem.config.softmatch.momentum, problem.config.softmatch.num_sigma
-        self.p_model = torch.zeros(problem.num_classes, **options)
-        self.mean = torch.full((), 1 / problem.num_classes, **options)
+    def __init__(self, context: MethodContext) -> None:
+        options: dict[str, Any] = {"dtype": context.dtype, "device": context.device}
+        self.num_classes = context.num_classes
+        self.momentum, self.num_sigma = context.config.softmatch.momentum, context.config.softmatch.num_sigma
+        self.p_model = torch.zeros(context.num_classes, **options)
+        self.mean = torch.full((), 1 / context.num_classes, **options)
         self.variance = torch.ones((), **options)
-        self.calls = torch.zeros((), dtype=torch.int64, device=problem.device)
+        self.calls = torch.zeros((), dtype=torch.int64, device=context.device)
 
     def pseudo_label(self, logits: Tensor, rows: Tensor) -> PseudoLabels:
         """``logits`` [B, C] of the weak views -> labels and weights [B]. Updates before use, as USB."""
@@ -54,7 +53,6 @@ class SoftMatch:
         self.mean.mul_(self.momentum).add_((1 - self.momentum) * confidence.mean())
         self.variance.mul_(self.momentum).add_((1 - self.momentum) * confidence.var())
 
-    def state(self) -> State:
+    def state(self) -> Saved:
         """Everything is the same on every rank."""
-        kept = {"p_model": self.p_model, "mean": self.mean, "variance": self.variance, "calls": self.calls}
-        return {"replicated": kept, "sharded": {}}
+        return Saved({"p_model": self.p_model, "mean": self.mean, "variance": self.variance, "calls": self.calls})

@@ -1,4 +1,5 @@
-"""What is mixed on top of an algorithm, by name. A new one is a file like the others, and a line here."""
+"""What is mixed on top of an algorithm, by name. A new one is a file, a line here, and its name in
+config/options.py."""
 
 from collections.abc import Callable
 
@@ -6,9 +7,9 @@ from pipeline.methods.mixes.calibratemix import CalibrateMix
 from pipeline.methods.mixes.mixup_all import MixupAll
 from pipeline.methods.mixes.none import NoMix
 from pipeline.methods.mixes.random_mixup import RandomMixup
-from pipeline.methods.protocols import Mix, Problem
+from pipeline.methods.protocols import MethodContext, Mix
 
-MIXES: dict[str, Callable[[Problem], Mix]] = {
+MIXES: dict[str, Callable[[MethodContext], Mix]] = {
     "none": NoMix,
     "calibratemix": CalibrateMix,
     "random": RandomMixup,

@@ -4,18 +4,14 @@ Rahman et al. 2026, "On the Calibration of Image Semi-Supervised Learning Models
 unlabelled images (algorithm supervised) the opposite half of the labelled batch takes their place.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from pipeline.methods.mixes.difficulty import Difficulty
 from pipeline.methods.mixes.draws import labelled_draws
-from pipeline.methods.pairing import Pairs, hard_mask, opposite_partners
-from pipeline.methods.protocols import Problem, PseudoLabels, State
-
-if TYPE_CHECKING:
-    from pipeline.methods.mixing import Pool
-    from pipeline.training.step import Inputs, Observed
+from pipeline.methods.mixing import MixingPool
+from pipeline.methods.pairing import hard_mask, opposite_partners
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, Saved
 
 
 class CalibrateMix:
@@ -23,33 +19,38 @@ class CalibrateMix:
 
     observes = True
 
-    def __init__(self, problem: Problem) -> None:
-        self.config, self.options = problem.config, problem.config.mixing
-        self.difficulty = Difficulty(problem)
+    def __init__(self, context: MethodContext) -> None:
+        self.config, self.options = context.config, context.config.mixing
+        self.difficulty = Difficulty(context)
 
     @torch.no_grad()
-    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+    def track(self, inputs: Inputs, observed: Observed) -> None:
         """One visit of AUM and APM for each image of the batch."""
-        self.difficulty.track(inputs, seen)
+        self.difficulty.track(inputs, observed)
+
+    def groups(self, base: list[Group], pool: MixingPool) -> list[Group]:
+        """The base groups and the mixed images."""
+        return [*base, pool.mixed_group(self.pair(pool))]
 
     @torch.no_grad()
-    def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs:
+    def pair(self, pool: MixingPool) -> Pairs:
         """M = L x per_labelled pairs in the order of the labelled batch; ``first`` is the labelled image."""
-        aum, apm = self.difficulty.read(inputs, pseudo, pool)
-        labelled, unlabelled = pool.vectors(seen)
+        aum, apm = self.difficulty.read(pool)
+        labelled, unlabelled = pool.vectors()
         hard = hard_mask(aum, self.options.halves)
         supervised = pool.num_unlabelled == 0
         others = labelled if supervised else unlabelled
         others_hard = hard if supervised else hard_mask(apm, self.options.halves)
+        k = self.options.k_percent, self.options.k_count
         partners, lams = [], []
         for repeat in range(self.options.per_labelled):
             partner, easy, tough = pool.tensor(labelled_draws(self.options, self.config.seed, pool, repeat))
-            partners.append(opposite_partners(labelled, others, hard, others_hard, self.options, partner))
+            partners.append(opposite_partners(labelled, others, hard, others_hard, partner, *k))
             lams.append(torch.where(hard, tough, easy))
         first = torch.arange(pool.num_labelled, device=aum.device).repeat(len(partners))
         offset = 0 if supervised else pool.num_labelled
         return Pairs(first, torch.cat(partners) + offset, torch.cat(lams))
 
-    def state(self) -> State:
+    def state(self) -> Saved:
         """AUM is the same on every rank, APM is sharded."""
         return self.difficulty.state()

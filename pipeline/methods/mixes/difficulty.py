@@ -1,39 +1,38 @@
 """Who is easy and who is hard: AUM of the labelled and APM of the unlabelled images, as every mix tracks them."""
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from pipeline.distributed import gather_columns
 from pipeline.methods.margins import ApmTable, AumTable, EmaAumTable, all_margins, label_margins
-from pipeline.methods.protocols import Problem, PseudoLabels, State
-
-if TYPE_CHECKING:
-    from pipeline.methods.mixing import Pool
-    from pipeline.training.step import Inputs, Observed
+from pipeline.methods.mixing import MixingPool
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import Inputs, Observed, Saved
 
 
 class Difficulty:
     """AUM [labelled samples] on every rank, APM [unlabelled samples, C] sharded over ranks (CalibrateMix Eqs. 2-5)."""
 
-    def __init__(self, problem: Problem) -> None:
-        options = problem.config.mixing
+    def __init__(self, context: MethodContext) -> None:
+        options = context.config.mixing
         aum: type[AumTable] | type[EmaAumTable] = AumTable if options.aum == "mean" else EmaAumTable
-        self.aum = aum(len(problem.labels), problem.labelled_repeats, problem.device)
-        self.apm = ApmTable(problem.num_rows, problem.num_classes, problem.repeats, problem.dtype, problem.device)
-        self.apm_from = 0 if options.apm_in_warmup else problem.config.warmup
+        self.aum = aum(len(context.labels), context.labelled_repeats, context.device)
+        self.apm = ApmTable(context.num_rows, context.num_classes, context.repeats, context.dtype, context.device)
+        self.apm_from = 0 if options.apm_in_warmup else context.config.warmup
 
-    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+    def track(self, inputs: Inputs, observed: Observed) -> None:
         """One visit of AUM for each labelled and of APM for each unlabelled image of the batch."""
-        margins = label_margins(seen.labelled_logits, inputs.labels)
-        self.aum.update(inputs.global_slots, gather_columns(margins)[0])
-        if inputs.step >= self.apm_from and len(inputs.rows):
-            self.apm.update(inputs.rows, all_margins(seen.unlabelled_logits))
+        labelled, unlabelled = inputs.labelled, inputs.unlabelled
+        assert labelled.labels is not None
+        margins = label_margins(observed.labelled.logits, labelled.labels)
+        self.aum.update(labelled.rows, gather_columns(margins)[0])
+        if inputs.step >= self.apm_from and len(unlabelled.rows):
+            self.apm.update(unlabelled.rows, all_margins(observed.unlabelled.logits))
 
-    def read(self, inputs: "Inputs", pseudo: PseudoLabels, pool: "Pool") -> tuple[Tensor, Tensor]:
+    def read(self, pool: MixingPool) -> tuple[Tensor, Tensor]:
         """(AUM [L], APM at the pseudo-label [U]) of the pool's images."""
-        return self.aum.values(pool.slots), pool.gather(self.apm.values(inputs.rows, pseudo.label))[0]
+        apm = self.apm.values(pool.inputs.unlabelled.rows, pool.pseudo.label)
+        return self.aum.values(pool.labelled_rows), pool.gather(apm)[0]
 
-    def state(self) -> State:
+    def state(self) -> Saved:
         """Tensors to save, by reference."""
-        return {"replicated": {}, "labelled": self.aum.state(), "sharded": self.apm.state()}
+        return Saved(labelled=self.aum.state(), sharded=self.apm.state())

@@ -1,28 +1,27 @@
 """The random numbers of mixing: functions of (seed, step or visit, who), the same on any number of ranks."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
+from pipeline.config.options import MixingConfig
+from pipeline.methods.mixing import MixingPool
 from pipeline.randomness import LAMBDA, PARTNER, uniforms
-
-if TYPE_CHECKING:
-    from pipeline.config.options import MixingConfig
-    from pipeline.methods.mixing import Pool
 
 Floats = NDArray[np.float64]
 
 
-def lambdas(options: "MixingConfig", uniform: Floats) -> Floats:
+def lambdas(options: MixingConfig, uniform: Floats) -> Floats:
     """Uniform draws -> lambda: Beta(alpha, alpha) by its inverse distribution function, or the fixed alpha."""
-    fixed = options.lambda_from == "fixed"
-    lam = np.full_like(uniform, options.alpha) if fixed else betaincinv(options.alpha, options.alpha, uniform)
+    if options.lambda_from == "fixed":
+        lam = np.full_like(uniform, options.alpha)
+    else:
+        from scipy.special import betaincinv  # half a second that runs without mixing need not wait for
+
+        lam = betaincinv(options.alpha, options.alpha, uniform)
     return np.maximum(lam, 1 - lam) if options.fold_max else lam
 
 
-def labelled_draws(options: "MixingConfig", seed: int, pool: "Pool", repeat: int) -> Floats:
+def labelled_draws(options: MixingConfig, seed: int, pool: MixingPool, repeat: int) -> Floats:
     """[3, L]: partner uniform, lambda where the labelled image is easy, lambda where it is hard.
 
     Functions of (visit, index) of the labelled image, but of the step where one lambda serves a whole direction.
@@ -38,7 +37,7 @@ def labelled_draws(options: "MixingConfig", seed: int, pool: "Pool", repeat: int
     return np.stack(np.broadcast_arrays(partner, *lam))
 
 
-def listed_draws(options: "MixingConfig", seed: int, pool: "Pool", kinds: NDArray[np.int64]) -> Floats:
+def listed_draws(options: MixingConfig, seed: int, pool: MixingPool, kinds: NDArray[np.int64]) -> Floats:
     """[3, M]: two uniforms to choose members and lambda for the M pairs of a list; ``kinds`` [M]: pair's direction."""
     number = np.arange(len(kinds)) + pool.number * len(kinds)
     step = np.full(len(kinds), pool.step)

@@ -3,20 +3,16 @@
 Each image of a pair's first set gets one partner of its second set. L labelled, U unlabelled, E easy, H hard.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.methods.mixes.difficulty import Difficulty
 from pipeline.methods.mixes.draws import listed_draws
-from pipeline.methods.pairing import Pairs, hard_and_easy, least_similar, num_candidates, pick
-from pipeline.methods.protocols import Problem, PseudoLabels, State
-
-if TYPE_CHECKING:
-    from pipeline.methods.mixing import Pool
-    from pipeline.training.step import Inputs, Observed
+from pipeline.methods.mixing import MixingPool
+from pipeline.methods.pairing import hard_and_easy, least_similar_first, num_candidates, pick
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, Saved
 
 
 class MixupAll:
@@ -24,25 +20,29 @@ class MixupAll:
 
     observes = True
 
-    def __init__(self, problem: Problem) -> None:
-        self.config, self.options = problem.config, problem.config.mixing
+    def __init__(self, context: MethodContext) -> None:
+        self.config, self.options = context.config, context.config.mixing
         self.kinds = [kind.split("+") for kind in self.options.all_pairs.split()]
-        self.difficulty = Difficulty(problem)
+        self.difficulty = Difficulty(context)
 
     @torch.no_grad()
-    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+    def track(self, inputs: Inputs, observed: Observed) -> None:
         """One visit of AUM and APM for each image of the batch."""
-        self.difficulty.track(inputs, seen)
+        self.difficulty.track(inputs, observed)
+
+    def groups(self, base: list[Group], pool: MixingPool) -> list[Group]:
+        """The base groups and the mixed images."""
+        return [*base, pool.mixed_group(self.pair(pool))]
 
     @torch.no_grad()
-    def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs:
+    def pair(self, pool: MixingPool) -> Pairs:
         """One pair for each member of each kind's first set, kind after kind."""
-        members = self._sets(*self.difficulty.read(inputs, pseudo, pool))
+        members = self._sets(*self.difficulty.read(pool))
         sizes = [len(members[first]) for first, _ in self.kinds]
         uniform, _, lam = pool.tensor(
             listed_draws(self.options, self.config.seed, pool, np.repeat(np.arange(len(sizes)), sizes))
         )
-        vectors = torch.cat(pool.vectors(seen)) if self.options.all_k_percent else None
+        vectors = torch.cat(pool.vectors()) if self.options.all_k_percent else None
         partners = [
             self._partners(members[a], members[b], draw, vectors)
             for (a, b), draw in zip(self.kinds, uniform.split(sizes), strict=True)
@@ -58,9 +58,9 @@ class MixupAll:
     def _partners(self, ours: Tensor, theirs: Tensor, uniform: Tensor, vectors: Tensor | None) -> Tensor:
         if vectors is None:
             return theirs[(uniform * len(theirs)).long().clamp(max=len(theirs) - 1)]
-        k = num_candidates(self.options.all_k_percent, len(theirs))
-        return theirs[pick(least_similar(vectors[ours], vectors[theirs], k), uniform)]
+        k = num_candidates(torch.full_like(ours, len(theirs)), self.options.all_k_percent)
+        return theirs[pick(least_similar_first(vectors[ours], vectors[theirs]), k, uniform)]
 
-    def state(self) -> State:
+    def state(self) -> Saved:
         """AUM is the same on every rank, APM is sharded."""
         return self.difficulty.state()

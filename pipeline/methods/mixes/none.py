@@ -1,13 +1,8 @@
 """The base algorithm alone."""
 
-from typing import TYPE_CHECKING
-
-from pipeline.methods.pairing import Pairs
-from pipeline.methods.protocols import Problem, PseudoLabels, State
-
-if TYPE_CHECKING:
-    from pipeline.methods.mixing import Pool
-    from pipeline.training.step import Inputs, Observed
+from pipeline.methods.mixing import MixingPool
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import Group, Inputs, Observed, Saved
 
 
 class NoMix:
@@ -15,16 +10,16 @@ class NoMix:
 
     observes = False
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, context: MethodContext) -> None:
         """Needs nothing."""
 
-    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+    def track(self, inputs: Inputs, observed: Observed) -> None:
         """Nothing to remember."""
 
-    def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs | None:
-        """Nothing to mix."""
-        return None
+    def groups(self, base: list[Group], pool: MixingPool) -> list[Group]:
+        """The base groups alone."""
+        return base
 
-    def state(self) -> State:
+    def state(self) -> Saved:
         """Nothing to save."""
-        return {"replicated": {}, "sharded": {}}
+        return Saved()

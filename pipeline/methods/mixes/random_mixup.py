@@ -3,18 +3,13 @@
 Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", with lambda ~ Beta(alpha, alpha).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
 from pipeline.methods.mixes.draws import listed_draws
-from pipeline.methods.pairing import Pairs
-from pipeline.methods.protocols import Problem, PseudoLabels, State
-
-if TYPE_CHECKING:
-    from pipeline.methods.mixing import Pool
-    from pipeline.training.step import Inputs, Observed
+from pipeline.methods.mixing import MixingPool
+from pipeline.methods.protocols import MethodContext
+from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, Saved
 
 
 class RandomMixup:
@@ -22,13 +17,17 @@ class RandomMixup:
 
     observes = False
 
-    def __init__(self, problem: Problem) -> None:
-        self.config, self.options = problem.config, problem.config.mixing
+    def __init__(self, context: MethodContext) -> None:
+        self.config, self.options = context.config, context.config.mixing
 
-    def track(self, inputs: "Inputs", seen: "Observed") -> None:
+    def track(self, inputs: Inputs, observed: Observed) -> None:
         """Nothing to remember."""
 
-    def pair(self, inputs: "Inputs", seen: "Observed", pseudo: PseudoLabels, pool: "Pool") -> Pairs:
+    def groups(self, base: list[Group], pool: MixingPool) -> list[Group]:
+        """The base groups and the mixed images."""
+        return [*base, pool.mixed_group(self.pair(pool))]
+
+    def pair(self, pool: MixingPool) -> Pairs:
         """Two different members of ``mixing.members`` for each pair, uniformly."""
         total = pool.num_labelled + pool.num_unlabelled
         start, stop = {
@@ -44,6 +43,6 @@ class RandomMixup:
         members = torch.from_numpy(np.stack([first, second]) + start).to(pool.device, non_blocking=True)
         return Pairs(members[0], members[1], pool.tensor(lam))
 
-    def state(self) -> State:
+    def state(self) -> Saved:
         """Nothing to save."""
-        return {"replicated": {}, "sharded": {}}
+        return Saved()

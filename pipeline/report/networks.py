@@ -1,0 +1,149 @@
+"""Runs with their trained networks: what a checkpoint predicts for test, out-of-distribution and unlabelled images."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline import distributed
+from pipeline.calibration.scores import softmax
+from pipeline.calibration.sums import Floats, Ints
+from pipeline.data.dataset import open_beton
+from pipeline.data.streams import VirtualShards
+from pipeline.distributed import Ranks
+from pipeline.methods.margins import all_margins
+from pipeline.report.inputs import GivenRun, Inputs, check_ood_classes, ood_folder
+from pipeline.report.options import ReportOptions
+from pipeline.report.pseudo_label_sample import PseudoLabelSample
+from pipeline.report.restore import Noise, Restored, restore, saved_tensor
+from pipeline.report.subjects import RunImages, Subject, subject_of_file, subject_without_network
+from pipeline.report.verified_predictions import VerifiedPredictions, check_same_test_set, checked
+from pipeline.runs.read import read_metrics
+from pipeline.training.training_run import APM_TABLE
+
+MAX_NOISE_IMAGES = 2000
+
+
+def subjects_with_networks(inputs: Inputs, options: ReportOptions) -> list[Subject]:
+    """Every run in order, prediction files among them too. ValueError naming the file or option, and the remedy."""
+    ranks = distributed.start()
+    try:
+        subjects = [
+            subject_of_file(given, inputs) if given.is_file else _subject_of_run(given, inputs, options, ranks)
+            for given in inputs.runs
+        ]
+    finally:
+        distributed.stop()
+    check_same_test_set([each.predictions for each in subjects])
+    return subjects
+
+
+def _subject_of_run(given: GivenRun, inputs: Inputs, options: ReportOptions, ranks: Ranks) -> Subject:
+    weights = options.weights or given.settings.weights
+    network, note = _restored(given, weights, options, ranks)
+    predictions = given.stored or _predict(given, weights, network)
+    check_ood_classes(inputs.ood_files, predictions)
+    log = read_metrics(given.path / "metrics.jsonl")
+    if network is None:
+        return subject_without_network(given.name, predictions, inputs, note, log)
+    if given.stored:
+        _check_labels(given.stored, network)
+    dataset = network.dataset
+    return Subject(
+        name=given.name,
+        predictions=predictions,
+        classes=dataset.classes,
+        ood_logits=_ood_logits(network, inputs, len(predictions.labels), options.resampling.seed),
+        images=RunImages(
+            train=partial(network.pixels, dataset.train_beton), test=partial(network.pixels, dataset.test_beton)
+        ),
+        pseudo_labels=sample_pseudo_labels(network, options.images) if options.images > 0 else None,
+        log=log,
+    )
+
+
+def _restored(given: GivenRun, weights: str, options: ReportOptions, ranks: Ranks) -> tuple[Restored | None, str]:
+    """The network, or why there is none; an error only where the report cannot do without."""
+    try:
+        return restore(given.path, options.data, weights, options.checkpoint, ranks), ""
+    except ValueError as error:
+        if given.stored is None or options.ood_images or options.data:
+            raise
+        return None, str(error)
+
+
+def _predict(given: GivenRun, weights: str, network: Restored | None) -> VerifiedPredictions:
+    """The network's predictions on its test set."""
+    assert network is not None
+    crops = network.crops(network.dataset.test_beton)
+    logits, labels = checked(network.checkpoint, network.logits(crops), crops.labels, "choose another --checkpoint")
+    settings = replace(given.settings, weights=weights)
+    return VerifiedPredictions(path=given.path, settings=settings, logits=logits, labels=labels, step=network.step)
+
+
+def _check_labels(stored: VerifiedPredictions, network: Restored) -> None:
+    beton = network.dataset.test_beton
+    if not np.array_equal(stored.labels, open_beton(beton).metadata["f1"]):
+        raise ValueError(
+            f"{stored.path / 'predictions.npz'}: its labels differ from those of {beton}; "
+            "give the data folder that the run was trained on (--data)"
+        )
+
+
+def _ood_logits(network: Restored, inputs: Inputs, num_test: int, seed: int) -> dict[str, NDArray[Any]]:
+    """Logits [M, C] by name: of what --ood names, and of noise."""
+    found = {
+        short: inputs.ood_files[name] if name in inputs.ood_files else _logits_of_folder(network, name)
+        for short, name in inputs.ood.items()
+    }
+    noise = Noise(network.dataset, min(num_test, MAX_NOISE_IMAGES), network.config.eval_batch, seed)
+    return found | {"Gaussian noise": network.logits(noise)}
+
+
+def _logits_of_folder(network: Restored, name: str) -> NDArray[np.float32]:
+    """Of the test images of another data folder."""
+    folder = ood_folder(name, network.dataset.folder)
+    return network.logits(network.crops(folder / "test.beton"))
+
+
+def sample_pseudo_labels(network: Restored, limit: int) -> PseudoLabelSample | None:
+    """Pseudo-labels of the first `limit` unlabelled images of train.beton; None without any.
+
+    The order of a beton is random, so these are a random sample.
+    """
+    dataset = network.dataset
+    index = np.setdiff1d(np.arange(dataset.num_train), dataset.split, assume_unique=True)[:limit]
+    if len(index) == 0:
+        return None
+    crops = network.crops(dataset.train_beton, index)
+    logits = network.logits(crops).astype(np.float64)
+    pseudo_label = logits.argmax(axis=1)
+    apm = _apm(network, index, pseudo_label)
+    return PseudoLabelSample(
+        index=index,
+        pseudo_label=pseudo_label,
+        truth=crops.labels,
+        confidence=softmax(logits).max(axis=1),
+        margin=_margin(logits, pseudo_label) if apm is None else apm,
+        is_apm=apm is not None,
+    )
+
+
+def _apm(network: Restored, index: Ints, pseudo_label: Ints) -> Floats | None:
+    """APM [n] of the pseudo-labels, from the checkpoint; None where the run tracked none."""
+    table = saved_tensor(network.checkpoint, APM_TABLE)
+    if table is None or table.numel() == 0:
+        return None
+    config = network.config
+    shards = VirtualShards.of(network.dataset.num_train, config.batch.labelled, config.unlabelled_batch)
+    rows = shards.row_of(index, 0, 1)
+    return table[torch.from_numpy(rows), torch.from_numpy(pseudo_label)].double().numpy()
+
+
+def _margin(logits: Floats, pseudo_label: Ints) -> Floats:
+    """[n] of the pseudo-labels."""
+    margins = all_margins(torch.from_numpy(logits))
+    return margins.gather(1, torch.from_numpy(pseudo_label)[:, None]).squeeze(1).numpy()

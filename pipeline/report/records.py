@@ -1,0 +1,138 @@
+"""Every number of a report: the records that tables and sentences are made from, and report.json."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pipeline.report.options import ResamplingConfig
+
+
+@dataclass(frozen=True)
+class ScoreEstimate:
+    """A score, its 95% interval from `low` to `high`, and its simulated floor: mean and 97.5% quantile."""
+
+    value: float
+    low: float
+    high: float
+    floor: float
+    floor_high: float
+
+
+@dataclass(frozen=True)
+class ScoreDifference:
+    """How much a score differs between two runs, with a paired 95% interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """The interval does not hold 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class PostHocResult:
+    """The scores after a post-hoc method, and what it `fitted`, in words; "" for the scores before any."""
+
+    fitted: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class PostHocReport:
+    """Post-hoc methods on the same test images, fitted on `source`; "none" is before any method."""
+
+    source: str
+    fitted_on: int  # predictions
+    scored_on: int  # test images
+    methods: Mapping[str, PostHocResult]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well a score separates test images from others, in percent; see ood.py."""
+
+    auroc: float
+    fpr95: float
+
+
+@dataclass(frozen=True)
+class OodReport:
+    """How well images of one other kind are detected, by score."""
+
+    num_images: int
+    detection: Mapping[str, Detection]
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The numbers of one run or prediction file. `note` says why there are no images; "" where there are."""
+
+    name: str
+    path: str
+    weights: str | None
+    step: int | None
+    num_samples: int
+    num_classes: int
+    ece_bins: int
+    scores: Mapping[str, ScoreEstimate]
+    ece_by_bins: Mapping[int, float]
+    post_hoc: PostHocReport | None
+    ood: Mapping[str, OodReport]
+    note: str
+
+
+@dataclass(frozen=True)
+class DifferenceReport:
+    """The scores of the run `other` minus those of the run `first`."""
+
+    first: str
+    other: str
+    scores: Mapping[str, ScoreDifference]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything in report.json. `figures`: file names without an ending."""
+
+    version: str
+    resampling: ResamplingConfig
+    runs: Sequence[RunReport]
+    differences: Sequence[DifferenceReport]
+    figures: Sequence[str]
+
+
+def report_json(report: Report) -> str:
+    """The text of report.json."""
+    content = {
+        "version": report.version,
+        **asdict(report.resampling),
+        "runs": [_run(run) for run in report.runs],
+        "differences": [_difference(each) for each in report.differences],
+        "figures": list(report.figures),
+    }
+    return json.dumps(content, indent=1)
+
+
+def _run(run: RunReport) -> dict[str, object]:
+    """Flatter than the records: readers of report.json find each method's and each kind's numbers by name."""
+    ood = {
+        name: {"num_images": each.num_images, **{score: asdict(found) for score, found in each.detection.items()}}
+        for name, each in run.ood.items()
+    }
+    return {**asdict(run), "post_hoc": _post_hoc(run.post_hoc) if run.post_hoc else None, "ood": ood}
+
+
+def _post_hoc(found: PostHocReport) -> dict[str, object]:
+    methods = {name: {"fitted": each.fitted, **each.scores} for name, each in found.methods.items()}
+    return {**asdict(found), "methods": methods}
+
+
+def _difference(each: DifferenceReport) -> dict[str, object]:
+    return {
+        "from": each.first,
+        "to": each.other,
+        "scores": {name: asdict(score) for name, score in each.scores.items()},
+    }

@@ -1,0 +1,99 @@
+"""The tables of a report."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from pipeline.report.glossary import SCORES, formatted
+from pipeline.report.ood import OOD_SCORES
+from pipeline.report.page import copyable
+from pipeline.report.records import DifferenceReport, PostHocReport, RunReport, ScoreDifference
+from pipeline.report.tables import Table, table
+from pipeline.report.verdicts import interval_text, signed
+
+OVERVIEW = ("error", "ece", "ece15", "ace", "ks", "nll", "brier")
+POST_HOC = ("error", "ece", "ece15", "ace", "cece", "nll", "brier")
+NO_CALIBRATION_ERROR = ("error", "nll", "brier", "aurc")  # below their floor they say nothing of calibration
+FLOOR_MEANING = (
+    "mean and 97.5% quantile of a score over simulated test sets whose labels are drawn from the model's own "
+    "probabilities: what a perfectly calibrated model would score"
+)
+
+
+def scores(run: RunReport) -> Table:
+    """Every score of one run with its interval and its simulated floor."""
+    rows = []
+    for name, score in run.scores.items():
+        within = name not in NO_CALIBRATION_ERROR and score.value <= score.floor_high
+        value, floor, high = (formatted(name, number) for number in (score.value, score.floor, score.floor_high))
+        rows.append([_title(name), value + ("°" if within else ""), interval_text(name, score), floor, high])
+    return table(("", "score", "95% interval", "simulated floor", "its 97.5% quantile"), rows)
+
+
+def overview(runs: Sequence[RunReport]) -> Table:
+    """The main scores of all runs."""
+    header = ("", *map(_title, OVERVIEW), "simulated floor of ECE, 97.5% quantile")
+    rows = []
+    for run in runs:
+        values = [formatted(name, run.scores[name].value) for name in OVERVIEW]
+        rows.append([run.name, *values, formatted("ece", run.scores["ece"].floor_high)])
+    return table(header, rows)
+
+
+def differences(each: Sequence[DifferenceReport]) -> Table:
+    """Scores by row, runs by column."""
+    rows = []
+    for name in SCORES:
+        cells = [one.scores[name] for one in each]
+        rows.append([_title(name), *(text for cell in cells for text in _difference_cells(name, cell))])
+    return table(("", *(text for one in each for text in (one.other, "95% interval"))), rows)
+
+
+def _difference_cells(name: str, cell: ScoreDifference) -> tuple[str, str]:
+    value = signed(formatted(name, cell.difference)) + ("*" if cell.is_clear else "")
+    return value, interval_text(name, cell, signed_ends=True)
+
+
+def post_hoc(found: PostHocReport) -> Table:
+    """The main scores before and after each method."""
+    rows = []
+    for method, result in found.methods.items():
+        name = "before" if method == "none" else f"{method} ({result.fitted})"
+        rows.append([name, *(formatted(score, result.scores[score]) for score in POST_HOC)])
+    return table(("", *map(_title, POST_HOC)), rows)
+
+
+def ood(runs: Sequence[RunReport]) -> Table:
+    """AUROC and FPR95 of each score, with one row per run and kind of image."""
+    rows = []
+    for run in runs:
+        for kind, found in run.ood.items():
+            name = f"{run.name}, {kind}" if len(runs) > 1 else kind
+            pairs = [found.detection[score] for score in OOD_SCORES]
+            cells = [f"{number:.1f}" for pair in pairs for number in (pair.auroc, pair.fpr95)]
+            rows.append([f"{name} ({found.num_images:,})", *cells])
+    titles = (f"{score} {measure}" for score in OOD_SCORES for measure in ("AUROC", "FPR95"))
+    return table(("", *titles), rows)
+
+
+def by_bins(runs: Sequence[RunReport]) -> Table:
+    """ECE over several numbers of bins."""
+    numbers = list(runs[0].ece_by_bins)
+    rows = [[run.name, *(formatted("ece", run.ece_by_bins[bins]) for bins in numbers)] for run in runs]
+    return table(("", *(f"{bins} bins" for bins in numbers)), rows)
+
+
+def glossary(bins: int) -> Table:
+    """What each score means, with `bins` of `ece`, and what the simulated floor is."""
+    rows = [[score.title, score.meaning.format(bins=bins)] for score in SCORES.values()]
+    return table(("score", "meaning and source"), [*rows, ["Simulated floor", FLOOR_MEANING]])
+
+
+def under_names(runs: Sequence[RunReport], of: Callable[[RunReport], Table]) -> str:
+    """The table `of` each run as HTML, under its name where there are several runs."""
+    names = [f"<h3>{escape(run.name)}</h3>" if len(runs) > 1 else "" for run in runs]
+    return "".join(name + copyable(of(run)) for name, run in zip(names, runs, strict=True))
+
+
+def _title(name: str) -> str:
+    score = SCORES[name]
+    return f"{score.title} ({score.unit})" if score.unit else score.title

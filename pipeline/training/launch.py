@@ -1,0 +1,49 @@
+"""From resolved options to a trained run: what they cannot tell is checked, ranks join, failures are reported."""
+
+import os
+import shutil
+
+import torch
+
+from pipeline import distributed, models
+from pipeline.config import Config
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.streams import VirtualShards
+from pipeline.models.numerics import resolve_precision
+from pipeline.runs.folder import RunFolder
+from pipeline.training.failures import following_failures, report
+from pipeline.training.loop import train
+
+COMPILERS = (os.environ.get("CXX", "g++"), "g++", "clang++")  # where torch.compile looks without a GPU
+
+
+def launch(config: Config, folder: RunFolder) -> int:
+    """Trains the run; the exit code: 1 where it failed, after a report. ValueError for a mistake, before any start."""
+    dataset = open_dataset(config)
+    check(config, dataset, folder)
+    ranks = distributed.start()
+    try:
+        with following_failures(ranks):
+            train(config, dataset, ranks, folder)
+    except Exception as error:
+        report(error, ranks, folder)
+        return 1
+    finally:
+        folder.lock.release()
+        distributed.stop()
+    return 0
+
+
+def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
+    """What the config alone cannot tell: model name, ranks, run folder. Raises ValueError."""
+    models.check(config.model.name)
+    resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if config.compile and not torch.cuda.is_available() and not any(map(shutil.which, COMPILERS)):
+        raise ValueError(f"compile={config.compile}: needs a C++ compiler without a GPU; install g++ or leave it out")
+    shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
+    rank, world = distributed.launched_world()
+    shards.check_world(world)
+    shards.check_batch(config.unlabelled_batch, 0 if config.unlabelled.include_labelled else len(dataset.split))
+    folder.check()
+    if rank == 0:
+        folder.lock.claim()
