@@ -108,10 +108,11 @@ def floor(paths: list[str], side: int, raw: bool, workers: int) -> None:
 
 def ours(tree: Path, out: Path, workers: int) -> tuple[dict, float]:
     """Make a data folder; returns its manifest and the seconds spent writing: encoding the parts and joining them."""
-    from dataprep import encode  # not above: the workers import this file, and FFCV takes seconds
+    from dataprep.command import build
+    from dataprep.writing import join  # not above: the workers import this file, and FFCV takes seconds
 
     words = ["folder", "--source", tree, "--out", out, "--workers", workers]
-    with contextlib.redirect_stdout(io.StringIO()), stopwatch(encode, "encode_missing", "join") as spent:
+    with contextlib.redirect_stdout(io.StringIO()), stopwatch((build, "encode_missing"), (join, "join")) as spent:
         code = make_beton([str(word) for word in words])
     if code:
         raise SystemExit(code)
@@ -121,10 +122,10 @@ def ours(tree: Path, out: Path, workers: int) -> tuple[dict, float]:
 
 
 @contextlib.contextmanager
-def stopwatch(module: ModuleType, *names: str) -> Iterator[list[float]]:
-    """Collects the seconds that calls of the module's functions take."""
+def stopwatch(*watched_functions: tuple[ModuleType, str]) -> Iterator[list[float]]:
+    """Collects the seconds that calls of these functions, each given as its module and its name, take."""
     spent: list[float] = []
-    originals = {name: getattr(module, name) for name in names}
+    originals = [(module, name, getattr(module, name)) for module, name in watched_functions]
 
     def watched(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
@@ -136,12 +137,12 @@ def stopwatch(module: ModuleType, *names: str) -> Iterator[list[float]]:
 
         return call
 
-    for name, function in originals.items():
+    for module, name, function in originals:
         setattr(module, name, watched(function))
     try:
         yield spent
     finally:
-        for name, function in originals.items():
+        for module, name, function in originals:
             setattr(module, name, function)
 
 

@@ -1,1 +1,1 @@
-"""Image sets to FFCV betons, label splits and a manifest; imports nothing of pipeline/."""
+"""Turns image sets into FFCV betons with label splits and a manifest. Imports nothing of pipeline/."""

@@ -1,6 +1,5 @@
-"""A pool of processes that bounds memory, tells how far it is and never hangs on a dead worker."""
+"""A pool of processes that bounds memory, reports progress and never hangs on a dead worker."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -9,19 +8,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import connection
+from multiprocessing import connection, forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-CHUNK = 256  # entries a task: large against its overhead, small against memory
-TICK = 0.5  # seconds between two looks at the workers' progress
-_counts: Connection | None = None  # in a worker: where it reports
+CHUNK = 256  # entries per task: many compared with its overhead, few compared with memory
+POLL_SECONDS = 0.5  # how often the workers' progress is read
+_reports: Connection | None = None  # in a worker: the pipe into which it reports
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended without a result (killed, or out of memory)."""
+    """A worker process ended without a result: it was killed, or ran out of memory."""
 
 
 def chunks(items: list[Any]) -> Iterator[list[Any]]:
@@ -30,25 +29,25 @@ def chunks(items: list[Any]) -> Iterator[list[Any]]:
         yield items[start : start + CHUNK]
 
 
-class Workers:
-    """`number` processes for the length of a `with` block.
+class WorkerPool:
+    """`number` processes, for use in a `with` block.
 
-    They start from a fork server: a fork of this process could inherit locked locks of its threads.
-    On an error they end at once, whatever they are at; when this process is killed, too.
+    preload: the module that holds what the workers will run. A fork server imports it once and every worker is a
+    fork of that server; forks of this process could inherit locks held by its threads, and all it has imported.
+    When the block ends with an error, or this process is killed, the workers exit at once, whatever they are doing.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, preload: str) -> None:
         self.number = number
-        context = multiprocessing.get_context("forkserver")
-        # Workers watch their end of a pipe; ours closes on purpose or with this process.
+        _start_fork_server(preload)
+        context = get_context("forkserver")
+        # Workers watch their end of a pipe; ours is closed on purpose, or when this process ends.
         theirs, self._ours = context.Pipe(duplex=False)
-        # A pipe, not a shared counter: a worker killed while it holds the counter's lock would stop them all.
-        self._counts, counts = context.Pipe(duplex=False)
-        self._pool = ProcessPoolExecutor(number, context, initializer=_begin, initargs=(theirs, counts))
-        for _ in range(number):
-            self._pool.submit(_start_up)
+        # A pipe, not a shared counter: a worker killed while it holds the counter's lock would block all the others.
+        self._reports, reports = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(number, context, initializer=_set_up_worker, initargs=(theirs, reports))
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(
@@ -65,58 +64,65 @@ class Workers:
         tasks: Iterable[tuple[Any, ...]],
         progress: Callable[[int], None] = lambda count: None,
     ) -> Iterator[Result]:
-        """Yield function(*task) of each of `tasks` as they finish, at most two tasks per worker ahead.
+        """Yield function(*task) for each of `tasks` as they finish; at most two tasks per worker are submitted ahead.
 
-        progress(n) is told, twice a second, of n more things the workers have reported.
+        progress(n) is called twice a second with the number of things the workers have newly reported.
         Raises WorkerDied within seconds of a worker's death.
         """
-        waiting: set[Future[Result]] = set()
+        pending: set[Future[Result]] = set()
         tasks = iter(tasks)
         try:
-            waiting |= {self._pool.submit(function, *task) for task in islice(tasks, 2 * self.number)}
-            while waiting:
-                finished, waiting = wait(waiting, timeout=TICK, return_when=FIRST_COMPLETED)
-                waiting |= {self._pool.submit(function, *task) for task in islice(tasks, len(finished))}
-                progress(self._reported())
+            pending |= {self._pool.submit(function, *task) for task in islice(tasks, 2 * self.number)}
+            while pending:
+                finished, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                pending |= {self._pool.submit(function, *task) for task in islice(tasks, len(finished))}
+                progress(self._newly_reported())
                 for future in finished:
                     yield future.result()
         except BrokenProcessPool as error:
             raise WorkerDied(
-                "a worker process died (killed, or out of memory); finished parts are kept, run the same command "
-                "again, if need be with fewer --workers"
+                "a worker process died (killed, or out of memory); finished parts are kept: run the same command "
+                "again, with fewer --workers if memory is short"
             ) from error
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()
 
-    def _reported(self) -> int:
+    def _newly_reported(self) -> int:
         count = 0
-        while self._counts.poll():
-            count += int.from_bytes(self._counts.recv_bytes(), "little")
+        while self._reports.poll():
+            count += int.from_bytes(self._reports.recv_bytes(), "little")
         return count
 
 
 def report(count: int) -> None:
-    """Called in a worker: `count` more things are done. A short message is written to a pipe whole or not at all."""
-    if _counts is not None:
-        _counts.send_bytes(count.to_bytes(4, "little"))
+    """In a worker: `count` more things are done. A message this short is written to a pipe whole or not at all."""
+    if _reports is not None:
+        _reports.send_bytes(count.to_bytes(4, "little"))
 
 
-def _start_up() -> None:
-    from dataprep import parts  # noqa: F401 (what workers need, imported before it is needed)
+def _start_fork_server(preload: str) -> None:
+    """Ctrl-C stays blocked in the server and its forks: it is this process that must react to it."""
+    forkserver.set_forkserver_preload([preload])
+    resource_tracker.ensure_running()  # the server starts it otherwise, and that unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(pipe: Connection, counts: Connection) -> None:
-    """Set up a worker: Ctrl-C is the parent's affair, and a worker ends when its parent says so or dies."""
-    global _counts
-    _counts = counts
+def _set_up_worker(pipe: Connection, reports: Connection) -> None:
+    """A worker ignores Ctrl-C, and ends when its parent tells it to or dies."""
+    global _reports
+    _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    warnings.simplefilter("ignore")  # PIL's remarks on odd EXIF data; real faults become rejects
-    threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
+    warnings.simplefilter("ignore")  # PIL's remarks on odd EXIF data; unreadable images become rejects
+    threading.Thread(target=_exit_with_parent, args=(pipe,), daemon=True).start()
 
 
-def _end_with(pipe: Connection) -> None:
-    # The executor's own queue stays open in its workers: without this they outlive a killed parent for ever.
+def _exit_with_parent(pipe: Connection) -> None:
+    # The executor's queue stays open in its workers, so without this they would outlive a killed parent forever.
     connection.wait([pipe])
     os._exit(1)

@@ -66,17 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a run folder written by pipeline/train.py, or an .npz file with `logits` [N, C] and `labels` [N]",
     )
     _add_network_options(parser)
+    _add_image_options(parser)
     _add_post_hoc_options(parser)
-    parser.add_argument(
-        "--draws", type=int, default=1000, help="number of bootstrap draws for the 95%% intervals (default: 1000)"
-    )
-    parser.add_argument(
-        "--floor-draws",
-        type=int,
-        default=200,
-        help="number of test sets simulated for the floor: the score of a perfectly calibrated model (default: 200)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="random seed of every draw and split (default: 0)")
+    _add_resampling_options(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -90,14 +82,18 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         choices=("ema", "raw"),
-        help="evaluate these weights of a checkpoint, averaged or raw, instead of reading predictions.npz",
+        help="evaluate the moving average (ema) or the raw weights of a checkpoint instead of reading predictions.npz",
     )
     parser.add_argument(
         "--checkpoint",
         type=int,
         metavar="STEP",
-        help="evaluate the checkpoint of this step instead of reading predictions.npz (with --weights: the newest)",
+        help="evaluate the checkpoint of this step instead of reading predictions.npz (default with --weights: the "
+        "newest checkpoint)",
     )
+
+
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ood",
         nargs="+",
@@ -130,6 +126,19 @@ def _add_post_hoc_options(parser: argparse.ArgumentParser) -> None:
         help="predictions to fit the post-hoc methods on: a share of the test set, which is then not scored, or a "
         "file of predictions on other images (default: 0.2; 0: no post-hoc calibration)",
     )
+
+
+def _add_resampling_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--draws", type=int, default=1000, help="number of bootstrap draws for the 95%% intervals (default: 1000)"
+    )
+    parser.add_argument(
+        "--floor-draws",
+        type=int,
+        default=200,
+        help="number of test sets simulated for the floor: the score of a perfectly calibrated model (default: 200)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of all draws and splits (default: 0)")
 
 
 if __name__ == "__main__":

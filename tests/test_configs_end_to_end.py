@@ -16,10 +16,10 @@ from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.runs.folder import RunFolder
 from pipeline.training import loop
-from tests.dataprep.test_webvision import put_folders as put_webvision
 from tests.support.dataprep_fixtures import make
 from tests.support.native_fixtures import WNIDS, jpeg, put, put_cifar, put_stl10, put_svhn
 from tests.support.ranks import on_ranks
+from tests.support.webvision_fixtures import put_webvision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FEW = "steps=2 warmup_steps=1 batch.labelled=2 batch.ratio=2 log_every=1 mix=calibratemix threads=1 eval_batch=32"

@@ -15,6 +15,10 @@ ROOMS = {
         "config", "randomness", "distributed", "runs", "augment", "data", "calibration", "models", "methods",
         "training", "report", "train", "evaluate", "compare", "augment_sheet",
     ),
+    "dataprep": (
+        "console", "progress_meter", "workers", "sources", "images", "data_folder", "layouts", "writing",
+        "verification", "command", "make_beton",
+    ),
     "slurm": ("grids", "jobs", "outcome", "collect", "submit"),
 }  # fmt: skip
 OUTSIDE = {"pipeline": set(), "dataprep": set(), "slurm": {"pipeline.config", "pipeline.runs", "pipeline.calibration"}}

@@ -1,4 +1,4 @@
-"""The calibration error that finite data alone causes, in closed form; report/resampling.py draws it instead."""
+"""The calibration error that finite data alone causes, in closed form; report/simulated_floor.py draws it instead."""
 
 from typing import Any
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
+from pipeline.config.checks import check
 from pipeline.config.options import Config
 from pipeline.config.presets import BUDGETS, RECIPES
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where libyaml is there
-PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 
 
 def options(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
@@ -73,51 +73,8 @@ def build(values: Mapping[str, Any]) -> Config:
     if not config.out:
         folder = f"runs/{config.dataset}/{config.algorithm}-{config.mix}/{config.labels}/{config.seed}"
         config = dataclasses.replace(config, out=folder)
-    _check(config)
+    check(config)
     return config
-
-
-def _check(config: Config) -> None:
-    if not config.dataset:
-        raise ValueError("dataset is not set: name a data folder made by dataprep/make_beton.py")
-    if config.label_smoothing >= 1:
-        raise ValueError(f"label_smoothing: must be below 1, got {config.label_smoothing}; the paper uses 0.1")
-    if config.mix != "none":
-        _check_mix(config)
-    _check_mixing(config)
-
-
-def _check_mix(config: Config) -> None:
-    if config.warmup >= config.steps:
-        raise ValueError(
-            f"warmup_steps ({config.warmup}) >= steps ({config.steps}): mix={config.mix} would never mix; "
-            "lower warmup_steps or set mix=none"
-        )
-    if config.batch.labelled < 2:
-        raise ValueError(f"batch.labelled=1 leaves no easy and hard half for mix={config.mix}: use 2 or more")
-    if config.unlabelled_batch:
-        return
-    if config.mix == "all" or config.mixing.members == "unlabelled":
-        wanted = "mix=all" if config.mix == "all" else "mixing.members=unlabelled"
-        raise ValueError(
-            f"{wanted} needs unlabelled images, which algorithm={config.algorithm} does not read; "
-            "choose mix=calibratemix or mix=random with mixing.members=both"
-        )
-
-
-def _check_mixing(config: Config) -> None:
-    mixing = config.mixing
-    if mixing.double_base and (config.forward, mixing.second_pass) != ("joint", "joint"):
-        raise ValueError("mixing.double_base=true needs forward=joint and mixing.second_pass=joint (recipe=release)")
-    if not mixing.update_bn and config.forward != "joint":
-        raise ValueError("mixing.update_bn=false needs forward=joint: with forward=split there is no second pass")
-    if config.mix == "all" and mixing.halves == "median":
-        raise ValueError("mixing.halves=median is for mix=calibratemix; mix=all needs halves by rank")
-    if mixing.lambda_from == "fixed" and mixing.alpha > 1:
-        raise ValueError(f"mixing.alpha={mixing.alpha}: a fixed lambda lies between 0 and 1")
-    known = [f"{a}+{b}" for a in PARTS for b in PARTS if a != b]
-    if wrong := [pair for pair in mixing.all_pairs.split() if pair not in known] or not mixing.all_pairs.split():
-        raise ValueError(f"mixing.all_pairs: unknown {wrong}; write pairs of {', '.join(PARTS)} like 'LE+LH LE+UH'")
 
 
 def read_yaml(path: Path, option: str) -> Any:

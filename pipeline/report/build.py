@@ -34,13 +34,7 @@ def write_report(options: ReportOptions, inputs: Inputs) -> tuple[Path, list[str
         differences=_differences(runs, assessments),
         figures=[figure.slug for figure in figures],
     )
-    folder = _made(inputs.folder)
-    for figure in figures:
-        write_atomically(folder / f"{figure.slug}.png", figure.png)
-        write_atomically(folder / f"{figure.slug}.pdf", figure.pdf())
-    write_atomically(folder / "report.json", report_json(report))
-    write_atomically(folder / "index.html", report_page(report, figures))
-    return folder / "index.html", notes(runs)
+    return _write(inputs.folder, report, figures), notes(runs)
 
 
 def _subjects(options: ReportOptions, inputs: Inputs) -> list[Subject]:
@@ -89,9 +83,15 @@ def _figures(subjects: Sequence[Subject]) -> list[ReportFigure]:
     return found + list(figures_of_all(subjects))
 
 
-def _made(folder: Path) -> Path:
+def _write(folder: Path, report: Report, figures: Sequence[ReportFigure]) -> Path:
+    """Every file of the report; returns its page."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{folder}: cannot be made ({error.strerror}); choose another folder with --out") from error
-    return folder
+    for figure in figures:
+        write_atomically(folder / f"{figure.slug}.png", figure.png)
+        write_atomically(folder / f"{figure.slug}.pdf", figure.pdf())
+    write_atomically(folder / "report.json", report_json(report))
+    write_atomically(folder / "index.html", report_page(report, figures))
+    return folder / "index.html"

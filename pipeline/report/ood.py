@@ -1,7 +1,6 @@
 """Out-of-distribution detection: do the logits tell other images from test images? (Hendrycks and Gimpel 2017)
 
-SciPy and scikit-learn are imported where they are used: together they take longer to import than most reports need
-before the first mistake in the command line can be told.
+SciPy and scikit-learn are imported where they are used, because they are slow to import.
 """
 
 from collections.abc import Callable

@@ -60,18 +60,8 @@ def margin_figure(of: PseudoLabelSample) -> Figure:
     """Margins of unlabelled images whose pseudo-label is right, wrong or unknown; the median parts hard from easy."""
     figure = new_figure(3.4)
     axes = figure.add_subplot()
-    known = of.truth >= 0
+    _draw_margins(axes, of)
     middle = float(np.median(of.margin))
-    low, high = np.quantile(of.margin, (0.002, 0.998))
-    edges = np.linspace(min(low, 0), max(high, low + 1e-6), MARGIN_BINS + 1)
-    groups = (of.margin[known & ~of.wrong], of.margin[of.wrong], of.margin[~known])
-    bottom = np.zeros(MARGIN_BINS)
-    for group, (label, colour, hatch) in zip(groups, GROUPS, strict=True):
-        share = np.histogram(np.clip(group, edges[0], edges[-1]), edges)[0] / len(of.margin)
-        if len(group):
-            look = BarLook(facecolor=colour, edgecolor="white", hatch=hatch, linewidth=0.4)
-            axes.bar(edges[:-1], share, np.diff(edges), bottom, align="edge", label=label, **look)
-        bottom += share
     axes.axvline(middle, color=INK, linewidth=1.2, linestyle="--")
     halves = (("hard (left of the line)", of.margin < middle), ("easy (right)", of.margin >= middle))
     axes.set_title("; ".join(name + _wrong_share(of, chosen) for name, chosen in halves), fontsize=9, loc="left")
@@ -81,6 +71,21 @@ def margin_figure(of: PseudoLabelSample) -> Figure:
     _legend_above(figure, axes)
     plain(axes)
     return figure
+
+
+def _draw_margins(axes: Axes, of: PseudoLabelSample) -> None:
+    """Stacked bars of right, wrong and unknown pseudo-labels; the few margins outside the range lie in its end bins."""
+    low, high = np.quantile(of.margin, (0.002, 0.998))
+    edges = np.linspace(min(low, 0), max(high, low + 1e-6), MARGIN_BINS + 1)
+    known = of.truth >= 0
+    groups = (of.margin[known & ~of.wrong], of.margin[of.wrong], of.margin[~known])
+    bottom = np.zeros(MARGIN_BINS)
+    for group, (label, colour, hatch) in zip(groups, GROUPS, strict=True):
+        share = np.histogram(np.clip(group, edges[0], edges[-1]), edges)[0] / len(of.margin)
+        if len(group):
+            look = BarLook(facecolor=colour, edgecolor="white", hatch=hatch, linewidth=0.4)
+            axes.bar(edges[:-1], share, np.diff(edges), bottom, align="edge", label=label, **look)
+        bottom += share
 
 
 def _wrong_share(of: PseudoLabelSample, chosen: np.ndarray) -> str:

@@ -62,7 +62,7 @@ def disagreements(
     right = first.predicted == labels, second.predicted == labels
     gap = np.abs(first.confidence - second.confidence)
     kinds = (
-        ("Both are wrong, one much surer", ~right[0] & ~right[1], gap),
+        ("Both are wrong, one far more confident", ~right[0] & ~right[1], gap),
         (f"Only {second.name} is right", ~right[0] & right[1], first.confidence),
         (f"Only {first.name} is right", right[0] & ~right[1], second.confidence),
     )

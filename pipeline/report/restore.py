@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 
 from pipeline import config, models
-from pipeline.config.options import Config
+from pipeline.config.options import Config, EmaConfig
 from pipeline.data.beton_reader import Ints, cut
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset
@@ -70,18 +70,25 @@ def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: 
     precision = "fp64" if options.precision == "fp64" else "fp32"
     numerics = Numerics(precision, dataset, ranks.device, options.augment.normalisation)
     model = models.network(options.model, len(dataset.classes), options.seed, ranks.device, numerics.dtype)
-    ema = MovingAverage(model, options.ema)
-    chosen: nn.Module = ema if weights == "ema" else model
-    _load(path, {"ema" if weights == "ema" else "model": chosen.state_dict()})
     return Restored(
         config=options,
         dataset=dataset,
-        model=ema.module if weights == "ema" else model,
+        model=_with_weights(model, weights, options.ema, path),
         numerics=numerics,
         ranks=ranks,
         checkpoint=path,
         step=found_step,
     )
+
+
+def _with_weights(model: nn.Module, weights: str, ema: EmaConfig, path: Path) -> nn.Module:
+    """The network with the `weights` of the checkpoint at `path`."""
+    if weights == "ema":
+        average = MovingAverage(model, ema)
+        _load(path, {"ema": average.state_dict()})
+        return average.module
+    _load(path, {"model": model.state_dict()})
+    return model
 
 
 def _load(path: Path, state: dict[str, object]) -> None:

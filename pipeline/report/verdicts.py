@@ -6,8 +6,9 @@ from pipeline.report.glossary import formatted
 from pipeline.report.records import DifferenceReport, PostHocReport, Report, RunReport, ScoreDifference, ScoreEstimate
 
 HOW_TO_READ = (
-    "Interval: 95% bootstrap interval of the score on a very large test set of the same kind. On few images "
-    "calibration errors come out too high; the interval corrects for this and can therefore lie below the score.",
+    "Interval: 95% bootstrap interval for the score that a very large test set of the same kind would give. With few "
+    "images, calibration errors come out too high; the interval corrects for this, and can therefore lie below the "
+    "score.",
     "Simulated floor: what a perfectly calibrated model with the same confidences would score on as many images, as a "
     "mean and as a 97.5% quantile. A score up to that quantile, marked °, is no evidence of miscalibration. The floor "
     "of error, NLL, Brier and AURC is the value that the confidences promise. For every score, lower is better.",

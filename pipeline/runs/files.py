@@ -1,13 +1,15 @@
-"""Files of a run: written so that a crash or a full disk never leaves half of one, and read from their end."""
+"""Files of a run: written so that a crash or a full disk never leaves half of one, and read where one may be cut."""
 
 import errno
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def warn(text: str) -> None:
-    """A line that is not to be missed."""
+    """Prints a warning to stderr, where it is not overlooked."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -42,3 +44,25 @@ def tail(path: Path, size: int | None = None) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where there is none."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines text; one that is cut short, at the front or at the end, is left out."""
+    found = []
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found

@@ -40,19 +40,19 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def check(self) -> None:
-        """ValueError where the folder belongs to other options."""
+        """ValueError where the folder holds a run with other options."""
         saved = read_config(self.path / "config.yaml") or self.config.to_dict()
         if changed := [f"{name}: {there} there, {now} now" for name, there, now in changed_options(saved, self.config)]:
             raise ValueError(f"{self.path}: holds a run with other options ({'; '.join(changed)}); choose another out=")
 
     def describe(self, environment: dict[str, Any]) -> None:
-        """Writes what explains the run."""
+        """Writes config.yaml and environment.json."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(self.config.to_dict(), sort_keys=False))
         write_atomically(self.path / "environment.json", json.dumps(environment, indent=1))
 
     def append(self, line: dict[str, Any]) -> None:
-        """One line of metrics.jsonl, with those that found no room before."""
+        """Adds a line to metrics.jsonl, after those for which the disk was too full before."""
         self._unwritten += json.dumps(line) + "\n"
         try:
             append_whole(self.metrics, self._unwritten.encode())
@@ -61,13 +61,13 @@ class RunFolder:
             warn(f"{self.metrics}: not written ({error.strerror}); its lines wait in memory")
 
     def cut(self, step: int) -> None:
-        """Drops lines beyond ``step``, and one half-written by a kill: they will be written again."""
+        """Drops metrics beyond ``step``, and a line half-written by a kill: the run will write them again."""
         if self.metrics.exists():
             lines = [line for line in self.metrics.read_text().splitlines(True) if _step_of(line) <= step]
             write_atomically(self.metrics, "".join(lines))
 
     def status(self, state: str, step: int, **more: Any) -> None:
-        """status.json: ``state`` is running, preempted, finished or failed (then with ``error``, one line)."""
+        """Writes status.json: ``state`` is running, preempted, finished or failed (then with ``error``, one line)."""
         content = {"state": state, "step": step, "steps": self.config.steps, "time": time.time(), **more}
         try:
             write_atomically(self.path / "status.json", json.dumps(content))
@@ -75,11 +75,11 @@ class RunFolder:
             warn(f"{self.path / 'status.json'}: not written ({error.strerror})")
 
     def fail(self, error: str, **details: Any) -> None:
-        """status.json of a run that died, with the step it last reported."""
+        """Writes status.json of a run that died, with the step that it last reported."""
         self.status("failed", read_status(self.path).step, error=error, **details)
 
     def finish(self, logits: NDArray[np.float32], labels: NDArray[np.int64], result: dict[str, Any]) -> None:
-        """predictions.npz, then status, and last of all result.json."""
+        """Writes predictions.npz, then status.json, and last of all result.json."""
         write_predictions(self.path / "predictions.npz", logits, labels)
         self.status("finished", result["step"])
         write_atomically(self.path / "result.json", json.dumps(result, indent=1))

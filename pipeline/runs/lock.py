@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pipeline.runs.files import warn, write_atomically
 
-STALE_SECONDS = 60  # a lock of another host that has not beaten for so long is dead
+STALE_SECONDS = 60  # without a heartbeat, after which a lock of another host counts as dead
 LOCK_FILE = "lock.json"
-PATIENCE_SECONDS = 10  # for a process of this host, whose death is seen at once
+PATIENCE_SECONDS = 10  # to wait for a process of this host, whose death is seen at once
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def live_owner(folder: Path) -> Owner | None:
 
 
 class RunLock:
-    """The right to write ``folder``."""
+    """The right to write ``folder``, held by one process at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,13 +75,13 @@ class RunLock:
         threading.Thread(target=self._keep_beating, daemon=True).start()
 
     def release(self) -> None:
-        """Gives the folder free, if it is held."""
+        """Lets others write the folder, if it is held."""
         if self._held and not self._released.is_set():
             self._released.set()
             self._file.unlink(missing_ok=True)
 
     def _take(self) -> Owner | None:
-        """Locks the folder, or returns who holds it. Of two that find a dead lock, one gets it."""
+        """Takes the lock, or returns who holds it. Of two processes that find a dead lock, one gets it."""
         with _alone_in(self.folder):
             owner = live_owner(self.folder)
             if owner is None or owner == Owner.this_process():
@@ -93,7 +93,7 @@ class RunLock:
         write_atomically(self._file, json.dumps({**asdict(Owner.this_process()), "time": time.time()}))
 
     def _keep_beating(self) -> None:
-        """Says every while that this process is alive: another host cannot see its pid."""
+        """Renews the heartbeat while this process lives: another host cannot look up its pid."""
         while not self._released.wait(STALE_SECONDS / 4):
             try:
                 self._beat()
@@ -103,7 +103,7 @@ class RunLock:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """At most one process of those that share the file system, where it knows locks."""
+    """One process at a time, of all that share the file system, where it supports locks."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from pipeline.config.reading import YAML_LOADER
-from pipeline.runs.files import tail
+from pipeline.runs.files import json_lines, read_json, tail
 from pipeline.runs.predictions import RUN_REMEDY, read_arrays, read_predictions
 
 __all__ = [  # with those of predictions.py, so that a report imports from one place
@@ -28,7 +28,6 @@ __all__ = [  # with those of predictions.py, so that a report imports from one p
     "read_arrays",
     "read_commit",
     "read_config",
-    "read_json",
     "read_metrics",
     "read_predictions",
     "read_result",
@@ -147,25 +146,3 @@ def last_training_line(run: Path) -> TrainingLine | None:
 def read_commit(run: Path) -> str | None:
     """The commit of the code that the run was started with; None where it is unknown."""
     return read_json(run / "environment.json").get("git")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; {} where there is none."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def json_lines(text: str) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines text; one that is cut short, at the front or at the end, is left out."""
-    found = []
-    for line in text.splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.runs.checkpoints import last_saved_step
-from pipeline.runs.files import tail, write_atomically
-from pipeline.runs.read import json_lines, read_json, read_status
+from pipeline.runs.files import json_lines, read_json, tail, write_atomically
+from pipeline.runs.read import read_status
 
 STOPS = ("preempted", "crashed", "lost")  # ends after which the run resumes; "lost": the job was killed outright
 ENDS = ("finished", "failed", *STOPS)

@@ -190,7 +190,7 @@ def two_runs() -> tuple[PredictionSummary, PredictionSummary, np.ndarray]:
 def test_disagreements_of_both_directions() -> None:
     cases = disagreements(*two_runs())
     assert [case.title for case in cases] == [
-        "Both are wrong, one much surer", "Only B (b) is right", "Only A (a) is right",
+        "Both are wrong, one far more confident", "Only B (b) is right", "Only A (a) is right",
     ]  # fmt: skip
     assert [case.index.tolist() for case in cases] == [[0, 5, 1], [2], [3]]
     assert [case.index.tolist() for case in disagreements(*two_runs(), maximum=1)] == [[0], [2], [3]]

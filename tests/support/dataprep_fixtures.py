@@ -1,21 +1,16 @@
 """Small real image trees, tars of them, and plain ways to read what dataprep wrote."""
 
 import hashlib
+import io
 import json
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from ffcv.reader import Reader as BetonReader
 from PIL import Image
 
-from dataprep import parts
-from dataprep.catalog import DATASETS
-from dataprep.folder import list_folder
-from dataprep.listing import Listing, Request
 from dataprep.make_beton import main
-from tests.support.counting_reader import CountingReader
 
 
 def make(*arguments: object) -> int:
@@ -75,16 +70,15 @@ def read_raw(beton: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(stored), reader.metadata["f1"]
 
 
+def read_jpegs(beton: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(images uint8 [N,H,W,3], labels [N]) of a beton of JPEGs, decoded by Pillow."""
+    reader = BetonReader(str(beton))
+    data = beton.read_bytes()
+    spans = [(int(row["ptr"]), int(row["ptr"] + row["size"])) for row in reader.alloc_table]
+    assert (reader.metadata["f2"] == np.arange(len(spans))).all()
+    images = [np.asarray(Image.open(io.BytesIO(data[start:end]))) for start, end in spans]
+    return np.stack(images), reader.metadata["f1"]
+
+
 def nothing_left(out: Path, name: str) -> bool:
     return not (out / name).exists() and not list(out.glob(".*"))
-
-
-def count_decodes(log: Path, part_length: int) -> None:
-    """From now on `folder` notes in `log` what it decodes, and makes parts of `part_length` images."""
-
-    def list_counted(request: Request) -> Listing:
-        listing = list_folder(request)
-        return replace(listing, reader=CountingReader(listing.reader, str(log)))
-
-    DATASETS["folder"] = replace(DATASETS["folder"], list=list_counted)
-    parts.FEWEST = {"raw": part_length, "jpg": part_length}

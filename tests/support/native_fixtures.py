@@ -1,4 +1,4 @@
-"""Tiny sets in the formats of the originals: CIFAR's pickles, SVHN's .mat, STL-10's .bin, ILSVRC, WebVision."""
+"""Tiny sets in the formats of the originals: CIFAR's pickles, SVHN's .mat, STL-10's .bin, ILSVRC's kit."""
 
 import io
 import pickle
@@ -8,14 +8,9 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.config.options import Config
-from pipeline.data.beton_reader import BetonReader, cut
-from pipeline.data.central_crops import CentralCrops
-from pipeline.data.dataset import Dataset, open_dataset
 from tests.support.dataprep_fixtures import pixels
 
 WNIDS = ["n01440764", "n02119789", "n03000684", "n04591157"]
@@ -110,8 +105,8 @@ def put_devkit(root: Path, ids: dict[int, str], truth: list[int]) -> Path:
     kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("gloss", "O"), ("num_children", "O")]
     synsets = np.zeros((len(ids) + 1, 1), dtype=kinds)
     rows = [(number, wnid, f"words of {wnid}", "a gloss", 0) for number, wnid in ids.items()]
-    for place, row in zip(synsets, [*rows, (len(ids) + 1, "n00001740", "entity", "a gloss", 2)], strict=True):
-        place[0] = row
+    for element, row in zip(synsets, [*rows, (len(ids) + 1, "n00001740", "entity", "a gloss", 2)], strict=True):
+        element[0] = row
     data = root / "ILSVRC2012_devkit_t12" / "data"
     data.mkdir(parents=True)
     savemat(data / "meta.mat", {"synsets": synsets})
@@ -131,56 +126,3 @@ def tar_of(file: Path, members: dict[str, bytes], mode: str = "w") -> Path:
 def copy(folder: Path, to: Path, *leave_out: str) -> Path:
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns(*leave_out))
     return to
-
-
-def opened(folder: Path, labels: str = "all") -> Dataset:
-    """What training sees of DATA/NAME."""
-    return open_dataset(Config(data=str(folder.parent), dataset=folder.name, labels=labels))
-
-
-def evaluated(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(images uint8 [N,S,S,3], labels [N]) of the test split as evaluation reads them."""
-    dataset = opened(folder)
-    reader = CentralCrops(dataset.test_beton, dataset.image_size, 16, 1)
-    batches = [batch.permute(0, 2, 3, 1).numpy() for batch in reader.batches()]
-    return np.concatenate(batches), reader.labels
-
-
-def loaded(beton: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(images uint8 [N,S,S,3] as stored, labels [N]) through the training loader."""
-    reader = BetonReader(str(beton), 16, 1, lambda decoded, _: torch.from_numpy(decoded.copy()))
-    batches = [batch.numpy() for batch in reader.read(cut(np.arange(len(reader.labels)), 16))]
-    return np.concatenate(batches), reader.labels
-
-
-def check_raw(images: np.ndarray, labels: np.ndarray, expected: Labelled) -> None:
-    """The same pairs of image and label, whatever their order."""
-    assert images.dtype == np.uint8 and len(images) == len(expected)
-    known = {image.tobytes(): label for image, label in expected}
-    assert len(known) == len(expected)
-    assert [known.pop(np.ascontiguousarray(image).tobytes()) for image in images] == labels.tolist()
-
-
-def squared(data: bytes, size: int, resize: str) -> np.ndarray:
-    """An image file as it should be stored: all of it squashed, or the central square of its shorter side."""
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side) if resize == "crop" else None
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
-
-
-def check_photos(beton: Path, expected: list[tuple[bytes, int]]) -> None:
-    """The same photos, up to what JPEG loses, with their labels: squashed for training, cropped for the test."""
-    images, labels = loaded(beton)
-    assert len(images) == len(expected)
-    resize = "squash" if beton.name == "train.beton" else "crop"
-    wanted = [squared(data, images.shape[1], resize).astype(np.int16) for data, _ in expected]
-    seen = set()
-    for image, label in zip(images, labels, strict=True):
-        distances = [np.abs(image - other).mean() for other in wanted]
-        which = int(np.argmin(distances))
-        assert distances[which] < 6 and sorted(distances)[1] > 20
-        assert label == expected[which][1]
-        seen.add(which)
-    assert len(seen) == len(expected)

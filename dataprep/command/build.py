@@ -1,0 +1,167 @@
+"""Makes a data folder from options, or adds splits to one made before."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dataprep.command import outcome
+from dataprep.command.options import BuildOptions
+from dataprep.command.reuse import is_current, listed_sha256, part_identity, refuse_other, source_record
+from dataprep.console import note
+from dataprep.data_folder import manifest
+from dataprep.data_folder.split_draws import class_counts
+from dataprep.data_folder.split_files import (
+    check_label_counts,
+    missing_splits,
+    wanted_splits,
+    write_all_splits,
+    write_splits,
+)
+from dataprep.data_folder.versions import versions
+from dataprep.images.native_size import common_size
+from dataprep.layouts.catalog import DATASETS
+from dataprep.layouts.listing import Listing, ListingRequest
+from dataprep.sources.path_hashes import beton_order
+from dataprep.workers import WorkerPool
+from dataprep.writing.encode import encode_missing
+from dataprep.writing.partial_folder import PartialFolder
+from dataprep.writing.plan import Plan, make_plan
+from dataprep.writing.storage import Storage, resolve_storage
+
+SLACK = 16 << 20  # bytes of a beton besides its images: metadata, and padding to whole pages of 8 MiB
+RESERVE = 1.05  # of the estimated bytes must be free
+WORKERS_RUN = "dataprep.writing.parts"
+FILTER = "PIL bilinear with antialias, JPEGs decoded at full size; test: shorter side, then centre crop"
+ORDER = "blake2b-128 of the relative path, key 'calibratemix order'"
+
+
+def build(options: BuildOptions) -> str:
+    """Make OUT/NAME and return a line that sums it up.
+
+    Raises ValueError for the user's mistakes, WorkerDied, or OSError; then nothing exists under the final
+    name, and finished parts are kept for the next run.
+    """
+    start, folder = time.monotonic(), options.folder
+    with PartialFolder(options.out, options.name) as partial:
+        made = manifest.read(folder) if folder.exists() else None
+        if made and is_current(made, options):
+            return _add_splits(made, options)
+        with WorkerPool(options.workers, preload=WORKERS_RUN) as workers:  # the fork server starts while we list
+            listing = _list(options, partial.work)
+            native_size = _native_size(listing, options, workers, made)
+            storage = resolve_storage(options.storage, native_size)
+            if made:
+                refuse_other(made, listing, storage, options)
+                return _add_splits(made, options)
+            plan = _plan(options, listing, storage, partial)
+            rate = encode_missing(plan, listing.reader, workers, options.max_rejected)
+        content = _write(options, listing, storage, native_size, plan, partial)
+    return outcome.made(folder, content, time.monotonic() - start, rate)
+
+
+def _list(options: BuildOptions, work: Path) -> Listing:
+    """The set's images, in storage order."""
+    request = ListingRequest(
+        source=options.source,
+        work=work,
+        test_fraction=options.test_fraction,
+        download=options.download,
+        classes=options.classes,
+        extra=options.extra,
+    )
+    listing = DATASETS[options.dataset].list(request)
+    for text in listing.notes:
+        note(text)
+    listing.train, listing.test = beton_order(listing.train), beton_order(listing.test)
+    return listing
+
+
+def _native_size(
+    listing: Listing, options: BuildOptions, workers: WorkerPool, made: manifest.Manifest | None
+) -> int | None:
+    """As in Listing, but looked up in the images' headers where it is unknown and matters."""
+    if listing.native_size is not None or not options.storage.depends_on_images:
+        return listing.native_size
+    if made and made["source"]["native_size"] is not None and made["files_sha256"] == listed_sha256(listing):
+        return made["source"]["native_size"]
+    return common_size(listing.train, listing.test, listing.reader, workers)
+
+
+def _plan(options: BuildOptions, listing: Listing, storage: Storage, partial: PartialFolder) -> Plan:
+    """What has to be encoded; everything that can fail early is checked before hours of encoding."""
+    labels = np.array([entry.label for entry in listing.train], np.int64)
+    check_label_counts(options.splits, class_counts(labels, len(listing.classes)), listing.classes)
+    entries = {"train": listing.train, "test": listing.test}
+    plan = make_plan(partial.parts, entries, storage, part_identity(options, listing.reader))
+    _check_space(plan, storage, partial.free_bytes, options.out)
+    return plan
+
+
+def _check_space(plan: Plan, storage: Storage, free_bytes: int, out: Path) -> None:
+    """Report how much will be written. Raises OSError unless the missing parts and the betons both fit on the disk."""
+    beton_bytes = storage.estimated_bytes(plan.total) + len(plan.betons()) * SLACK
+    needed = beton_bytes + storage.estimated_bytes(plan.total - plan.done)
+    note(outcome.planned(plan.total, beton_bytes, needed, free_bytes))
+    if free_bytes < needed * RESERVE:
+        raise OSError(
+            f"{out}: about {needed / 1e9:.1f} GB are needed but only {free_bytes / 1e9:.1f} GB are free; "
+            "free some disk space or choose another --out"
+        )
+
+
+def _write(
+    options: BuildOptions,
+    listing: Listing,
+    storage: Storage,
+    native_size: int | None,
+    plan: Plan,
+    partial: PartialFolder,
+) -> manifest.Manifest:
+    """Join the finished parts, draw the splits and give the folder its final name."""
+    from dataprep.writing.join import join  # FFCV takes seconds to import
+
+    stored = join(plan, partial.result, storage)
+    mean, std = stored.mean_and_std(storage.stored_size)
+    content: manifest.Manifest = {
+        "format": manifest.FORMAT,
+        "name": options.name,
+        "classes": listing.classes,
+        "counts": stored.counts(len(listing.classes)),
+        "image_size": storage.image_size,
+        "stored_size": storage.stored_size,
+        "crop_padding": storage.crop_padding,
+        "flip": storage.flip,
+        "mean": mean,
+        "std": std,
+        "source": source_record(options, listing, native_size),
+        "writer": {
+            "encoding": storage.encoding,
+            "jpeg_quality": storage.jpeg_quality,
+            "page_size": stored.page_size,
+            "train_resize": storage.train_resize,
+            "resize": FILTER,
+            "order": ORDER,
+        },
+        "versions": versions(),
+        "files_sha256": listed_sha256(listing),
+        "betons": stored.files,
+        "splits": write_all_splits(partial.result, stored.labels["train"], options.splits, listing.classes),
+    }
+    manifest.write(partial.result, content)
+    partial.commit()
+    return content
+
+
+def _add_splits(made: manifest.Manifest, options: BuildOptions) -> str:
+    """Add the splits that a finished folder lacks; returns a line for the user."""
+    folder, classes, counts = options.folder, made["classes"], made["counts"]["train_per_class"]
+    check_label_counts(options.splits, counts, classes)
+    draws = wanted_splits(options.splits, counts, classes)
+    missing = missing_splits(folder, draws, options.splits.seeds, made["splits"])
+    if missing:
+        from dataprep.writing.beton import read_labels  # FFCV takes seconds to import
+
+        records = write_splits(folder, read_labels(folder / "train.beton"), missing)
+        manifest.write(folder, {**made, "splits": {**made["splits"], **records}})
+    return outcome.added(folder, list(missing))

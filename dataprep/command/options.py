@@ -1,0 +1,36 @@
+"""The parsed command line, checked as far as possible without reading the source."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataprep.data_folder.split_files import SplitRequest
+from dataprep.writing.storage import StorageRequest
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What the user asked for, with defaults filled in that depend on the data set.
+
+    dataset: a name in the catalog. name: of the result, OUT/NAME. source: None for a set that comes with a library.
+    workers: number of processes. max_rejected: share of unreadable images allowed. download: missing files may be
+    downloaded. verify: only check a finished folder.
+    """
+
+    dataset: str
+    name: str
+    source: Path | None
+    out: Path
+    workers: int
+    max_rejected: float
+    test_fraction: float
+    classes: int | None
+    extra: bool
+    download: bool
+    verify: bool
+    splits: SplitRequest
+    storage: StorageRequest
+
+    @property
+    def folder(self) -> Path:
+        """The data folder to make."""
+        return self.out / self.name

@@ -1,0 +1,39 @@
+"""The lines that tell the user what will be written, what was written, and what verification found."""
+
+from pathlib import Path
+
+from dataprep.console import plural
+from dataprep.data_folder.manifest import Manifest
+
+
+def planned(num_images: int, beton_bytes: int, needed_bytes: int, free_bytes: int) -> str:
+    """Before writing. needed_bytes: parts and betons together, for the time of writing."""
+    return (
+        f"{plural(num_images, 'image')}, betons of at most {beton_bytes / 1e9:.2f} GB; writing them needs "
+        f"{needed_bytes / 1e9:.2f} GB of disk space, {free_bytes / 1e9:.2f} GB are free"
+    )
+
+
+def made(folder: Path, content: Manifest, seconds: float, images_per_second: float) -> str:
+    """After writing a data folder."""
+    counts, size = content["counts"], content["stored_size"]
+    megabytes = sum(beton["bytes"] for beton in content["betons"].values()) / 1e6
+    return (
+        f"{folder}: {counts['train']} train ({counts['unlabelled']} unlabelled), {counts['test']} test, "
+        f"{counts['rejected']} rejected, {len(content['classes'])} classes, {size}x{size} "
+        f"{content['writer']['encoding']}, {megabytes:.1f} MB, {len(content['splits'])} splits, "
+        f"{seconds:.1f} s ({images_per_second:,.0f} images/s)"
+    )
+
+
+def added(folder: Path, splits: list[str]) -> str:
+    """After a call for a folder that was made before."""
+    if not splits:
+        return f"{folder}: already made, nothing to add"
+    return f"{folder}: already made, added {plural(len(splits), 'split')}: {', '.join(splits)}"
+
+
+def verified(folder: Path, content: Manifest) -> str:
+    """After a folder has passed verification."""
+    counts, splits = content["counts"], len(content["splits"])
+    return f"{folder}: verified, {counts['train']} train and {counts['test']} test images, {splits} splits"

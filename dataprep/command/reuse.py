@@ -1,0 +1,85 @@
+"""Decides what can be reused of an earlier run: a finished data folder, or finished parts."""
+
+import json
+from typing import TypedDict
+
+import PIL
+
+from dataprep.command.options import BuildOptions
+from dataprep.data_folder.manifest import Manifest, SourceRecord
+from dataprep.layouts.listing import Listing
+from dataprep.sources.entries import Reader
+from dataprep.sources.fingerprint import fingerprint
+from dataprep.sources.path_hashes import files_sha256
+from dataprep.sources.readers import FileReader
+from dataprep.writing.storage import Storage, resolve_storage
+
+
+class Selection(TypedDict):
+    """The options that, together with the source, determine the images."""
+
+    dataset: str
+    classes: int | None
+    extra: bool
+
+
+def selection(options: BuildOptions) -> Selection:
+    return {"dataset": options.dataset, "classes": options.classes, "extra": options.extra}
+
+
+def part_identity(options: BuildOptions, reader: Reader) -> str:
+    """What shapes encoded images besides their entries and recipe: the archives that hold them, and the software."""
+    archive = None if isinstance(reader, FileReader) else fingerprint(options.source)
+    return json.dumps([selection(options), archive, PIL.__version__])
+
+
+def source_record(options: BuildOptions, listing: Listing, native_size: int | None) -> SourceRecord:
+    """The manifest's `source`."""
+    source = options.source
+    return {
+        "kind": "built-in" if source is None else "archive" if source.is_file() else "directory",
+        "name": options.dataset if source is None else source.resolve().name,
+        "identity": fingerprint(source),
+        **selection(options),
+        "native_size": native_size,
+        "test_fraction": None if listing.has_test_split else options.test_fraction,
+    }
+
+
+def is_current(made: Manifest, options: BuildOptions) -> bool:
+    """Whether the folder is known, without listing the source, to be what the options describe."""
+    return _same_source(made["source"], options) and not _storage_differences(made, options)
+
+
+def listed_sha256(listing: Listing) -> dict[str, str]:
+    """The manifest's `files_sha256` of a listing in storage order."""
+    return {"train": files_sha256(listing.train), "test": files_sha256(listing.test)}
+
+
+def refuse_other(made: Manifest, listing: Listing, storage: Storage, options: BuildOptions) -> None:
+    """Raises ValueError when the folder holds other images, or stores them differently."""
+    found = storage.differences(made)
+    if made["files_sha256"] != listed_sha256(listing) or made["classes"] != listing.classes:
+        found.insert(0, "it holds different images")
+    if found:
+        raise ValueError(
+            f"{options.folder} exists and differs ({'; '.join(found)}); remove it or choose another --out or --name"
+        )
+
+
+def _same_source(source: SourceRecord, options: BuildOptions) -> bool:
+    """Whether the source can be taken for unchanged without listing it; a built-in set always can."""
+    if source["test_fraction"] not in (None, options.test_fraction):
+        return False
+    if any(source.get(key) != value for key, value in selection(options).items()):
+        return False
+    if source["native_size"] is None and options.storage.depends_on_images:
+        return False
+    if options.source is not None and not options.source.exists():  # downloads may be removed once they are a beton
+        return True
+    now = fingerprint(options.source)
+    return now is not None and now == source.get("identity")
+
+
+def _storage_differences(made: Manifest, options: BuildOptions) -> list[str]:
+    return resolve_storage(options.storage, made["source"]["native_size"]).differences(made)

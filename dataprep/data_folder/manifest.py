@@ -1,0 +1,103 @@
+"""manifest.json: what a data folder holds and what it was made from. Its fields are a contract with training."""
+
+import json
+from pathlib import Path
+from typing import TypedDict, cast
+
+FORMAT = 1
+
+
+class FileRecord(TypedDict):
+    bytes: int
+    sha256: str
+
+
+class SplitRecord(TypedDict):
+    """size: number of labelled positions."""
+
+    size: int
+    sha256: str
+
+
+class Counts(TypedDict):
+    """Numbers of images. unlabelled: those of train with label -1, which train_per_class leaves out."""
+
+    train: int
+    test: int
+    unlabelled: int
+    train_per_class: list[int]
+    test_per_class: list[int]
+    rejected: int
+
+
+class SourceRecord(TypedDict):
+    """What the set was made from. identity: its fingerprint, where it has few files.
+
+    classes, extra: the request's. native_size: as in Listing. test_fraction: None where the source has test images.
+    """
+
+    kind: str
+    name: str
+    identity: str | None
+    dataset: str
+    classes: int | None
+    extra: bool
+    native_size: int | None
+    test_fraction: float | None
+
+
+class WriterRecord(TypedDict):
+    """How images were stored; resize and order describe it in words."""
+
+    encoding: str
+    jpeg_quality: int | None
+    page_size: int
+    train_resize: str | None
+    resize: str
+    order: str
+
+
+class Manifest(TypedDict):
+    """Sizes are sides of squares in pixels; mean and std are per channel in [0,1], of the training images.
+
+    files_sha256: per beton, of the list of files that went in. betons: by file name. splits: by name.
+    """
+
+    format: int
+    name: str
+    classes: list[str]
+    counts: Counts
+    image_size: int
+    stored_size: int
+    crop_padding: int
+    flip: bool
+    mean: list[float]
+    std: list[float]
+    source: SourceRecord
+    writer: WriterRecord
+    versions: dict[str, str]
+    files_sha256: dict[str, str]
+    betons: dict[str, FileRecord]
+    splits: dict[str, SplitRecord]
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a finished data folder. Raises ValueError when it is missing or has another format."""
+    file = folder / "manifest.json"
+    remedy = f"remove {folder} or choose another --out or --name"
+    try:
+        content = json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder} exists but contains no manifest.json; {remedy}") from error
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged; {remedy}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{file} does not have format {FORMAT}; {remedy}")
+    return cast(Manifest, content)
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write or replace manifest.json in one step."""
+    temporary = folder / ".manifest.json.partial"
+    temporary.write_text(json.dumps(manifest, indent=1) + "\n")
+    temporary.replace(folder / "manifest.json")

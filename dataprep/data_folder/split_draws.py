@@ -1,0 +1,78 @@
+"""Which training images count as labelled: positions in train.beton, drawn from a seed alone."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]
+Draw = Callable[[Positions, int], Positions]
+
+# numpy freezes RandomState's stream for good; Generator's may change between versions.
+_PER_CLASS, _PLAIN = 1, 2
+
+
+def class_counts(labels: Positions, num_classes: int) -> list[int]:
+    """Number of images of each class; label -1 is not counted."""
+    return [int(n) for n in np.bincount(labels[labels >= 0], minlength=num_classes)]
+
+
+def positions_by_class(labels: Positions, num_classes: int) -> list[Positions]:
+    """Sorted positions of each class [num_classes]; positions with label -1 are in none."""
+    order = np.argsort(labels, kind="stable").astype(np.int64)
+    borders = np.searchsorted(labels[order], np.arange(num_classes + 1))
+    return [order[a:b] for a, b in pairwise(borders)]
+
+
+def draw_per_class(labels: Positions, seed: int, *, num_classes: int, count: int) -> Positions:
+    """Exactly `count` positions of every class, sorted int64 [num_classes * count].
+
+    With the same seed a smaller count is a subset of a larger one. Raises ValueError when a class has too few.
+    """
+    groups = positions_by_class(labels, num_classes)
+    short = [c for c, group in enumerate(groups) if len(group) < count]
+    if short:
+        raise ValueError(f"class {short[0]} has {len(groups[short[0]])} labelled images, {count} are needed")
+    return _join(_shuffled(group, seed, _PER_CLASS, c)[:count] for c, group in enumerate(groups))
+
+
+def draw_balanced(labels: Positions, seed: int, *, num_classes: int, fraction: float) -> Positions:
+    """`fraction` of each class, rounded, at least one where the class has any; sorted int64."""
+    groups = positions_by_class(labels, num_classes)
+    return _join(
+        _shuffled(group, seed, _PER_CLASS, c)[: max(int(fraction * len(group) + 0.5), 1)]
+        for c, group in enumerate(groups)
+    )
+
+
+def draw_fraction(labels: Positions, seed: int, *, fraction: float) -> Positions:
+    """`fraction` of all labelled positions, rounded, at least one, regardless of class; sorted int64."""
+    labelled = draw_all(labels, seed)
+    return np.sort(_shuffled(labelled, seed, _PLAIN, 0)[: max(int(fraction * len(labelled) + 0.5), 1)])
+
+
+def draw_all(labels: Positions, seed: int) -> Positions:
+    """Every position whose label is not -1; the seed has no influence."""
+    return np.flatnonzero(labels >= 0).astype(np.int64)
+
+
+def named_draws(per_class: Iterable[int], fraction: float, num_classes: int) -> dict[str, Draw]:
+    """The ways of drawing by name: '4', '25', ... per class, '10pct', '10pct-balanced', 'all'."""
+    percent = f"{100 * fraction:.6g}pct"
+    draws: dict[str, Draw] = {
+        str(count): partial(draw_per_class, num_classes=num_classes, count=count) for count in per_class
+    }
+    draws[percent] = partial(draw_fraction, fraction=fraction)
+    draws[f"{percent}-balanced"] = partial(draw_balanced, num_classes=num_classes, fraction=fraction)
+    draws["all"] = draw_all
+    return draws
+
+
+def _shuffled(positions: Positions, seed: int, tag: int, class_index: int) -> Positions:
+    return np.random.RandomState([seed, tag, class_index]).permutation(positions)
+
+
+def _join(groups: Iterable[Positions]) -> Positions:
+    return np.sort(np.concatenate(list(groups)))

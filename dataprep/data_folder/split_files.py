@@ -1,0 +1,83 @@
+"""Decides which label splits a data folder gets, and writes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataprep.console import note
+from dataprep.data_folder.checksums import file_sha256
+from dataprep.data_folder.manifest import SplitRecord
+from dataprep.data_folder.split_draws import Draw, Positions, class_counts, named_draws
+
+Records = dict[str, SplitRecord]
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """Which splits are wanted, each for every one of `seeds`.
+
+    labels_per_class: label counts; counts that a class cannot meet are an error where `explicit`, otherwise skipped.
+    label_fraction: the share of the images in the two fraction splits.
+    """
+
+    labels_per_class: tuple[int, ...]
+    explicit: bool
+    label_fraction: float
+    seeds: tuple[int, ...]
+
+
+def split_file(folder: Path, name: str) -> Path:
+    """Where the split `name` of a data folder is: a .npy file of sorted int64 positions in train.beton."""
+    return folder / "splits" / f"{name}.npy"
+
+
+def check_label_counts(request: SplitRequest, counts: list[int], classes: list[str]) -> None:
+    """Raises ValueError when a class has fewer labelled training images (`counts`) than are explicitly requested."""
+    largest, smallest = max(request.labels_per_class, default=0), min(counts)
+    if request.explicit and largest > smallest:
+        name = classes[counts.index(smallest)]
+        raise ValueError(
+            f"--labels-per-class {largest}: class {name!r} has only {smallest} labelled training images; "
+            f"request at most {smallest}"
+        )
+
+
+def wanted_splits(request: SplitRequest, counts: list[int], classes: list[str]) -> dict[str, Draw]:
+    """The ways of drawing that a set with `counts` labelled training images per class allows; notes those it skips."""
+    smallest = min(counts)
+    skipped = [str(count) for count in request.labels_per_class if count > smallest]
+    if skipped:
+        name = classes[counts.index(smallest)]
+        note(f"no splits with {', '.join(skipped)} labels per class: class {name!r} has only {smallest} images")
+    fitting = [count for count in request.labels_per_class if count <= smallest]
+    return named_draws(fitting, request.label_fraction, len(classes))
+
+
+def missing_splits(
+    folder: Path, draws: dict[str, Draw], seeds: Sequence[int], known: Records
+) -> dict[str, tuple[Draw, int]]:
+    """{name: (draw, seed)} of the splits that are not in `known`, or whose file is gone."""
+    every = {f"{labels}-seed{seed}": (draw, seed) for labels, draw in draws.items() for seed in seeds}
+    present = {name for name in known if split_file(folder, name).exists()}
+    return {name: how for name, how in every.items() if name not in present}
+
+
+def write_splits(folder: Path, labels: Positions, missing: dict[str, tuple[Draw, int]]) -> Records:
+    """Draw and write splits of train.beton, whose labels are int64 [N]; returns the manifest's records of them."""
+    (folder / "splits").mkdir(exist_ok=True)
+    records: Records = {}
+    for name, (draw, seed) in missing.items():
+        positions = draw(labels, seed)
+        temporary = folder / "splits" / f".{name}.partial.npy"
+        np.save(temporary, positions)
+        file = temporary.rename(split_file(folder, name))
+        records[name] = {"size": len(positions), "sha256": file_sha256(file)}
+    return records
+
+
+def write_all_splits(folder: Path, labels: Positions, request: SplitRequest, classes: list[str]) -> Records:
+    """Write every wanted split of a new data folder."""
+    draws = wanted_splits(request, class_counts(labels, len(classes)), classes)
+    return write_splits(folder, labels, missing_splits(folder, draws, request.seeds, known={}))

@@ -1,0 +1,61 @@
+"""What happens to one image: decode it, make it square, encode it."""
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from dataprep.sources.entries import Entry, Reader
+
+MAX_PIXELS = 178_956_970  # of an intermediate image: where PIL itself warns of a decompression bomb
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How images are stored: squares of `size` pixels, `encoding` 'raw', or 'jpg' of `quality` 1..100.
+
+    resize: 'squash' or 'crop', see `to_square`.
+    """
+
+    size: int
+    encoding: str
+    quality: int
+    resize: str
+
+
+def decode(reader: Reader, entry: Entry, recipe: Recipe) -> Image.Image:
+    """Decode one image and make it square. Raises whatever PIL's plugins raise, which can be nearly anything."""
+    with reader.open(entry) as opened:
+        return to_square(opened, recipe.size, recipe.resize)
+
+
+def to_square(image: Image.Image, size: int, resize: str) -> Image.Image:
+    """RGB image of `size` x `size`, pixel-equal to torchvision's loader and transforms on PIL images.
+
+    'squash' is Resize((size, size)), which ignores the aspect ratio; 'crop' is Resize(size), CenterCrop(size).
+    Both are bilinear with antialiasing. JPEGs are decoded at full size: PIL's draft mode would be faster on
+    very large photos, but not pixel-equal. As in torchvision's loader, EXIF rotation is ignored, transparency is
+    dropped and an animation yields its first frame. Raises ValueError for an image too thin to crop a square from.
+    """
+    rgb = image.convert("RGB")
+    if rgb.size == (size, size):
+        return rgb
+    if resize == "squash":
+        return rgb.resize((size, size), Image.Resampling.BILINEAR)
+    short, long = sorted(rgb.size)
+    resized_long = size * long // short
+    if size * resized_long > MAX_PIXELS:
+        raise ValueError(f"{rgb.width}x{rgb.height} is too thin to crop a square from")
+    width, height = (size, resized_long) if rgb.width <= rgb.height else (resized_long, size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    resized = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    return resized.crop((left, top, left + size, top + size))
+
+
+def encode(image: Image.Image, pixels: bytes, recipe: Recipe) -> bytes:
+    """Bytes as FFCV stores them: interleaved uint8 [H,W,3] (`pixels`, those of `image`), or a JPEG file."""
+    if recipe.encoding == "raw":
+        return pixels
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=recipe.quality)
+    return out.getvalue()

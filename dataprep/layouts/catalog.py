@@ -1,0 +1,42 @@
+"""The data sets make_beton.py knows: one line each, with the reader of their native layout."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dataprep.layouts.cifar import list_cifar10, list_cifar100
+from dataprep.layouts.digits import list_digits
+from dataprep.layouts.folder import list_folder
+from dataprep.layouts.imagenet import list_imagenet
+from dataprep.layouts.listing import Listing, ListingRequest
+from dataprep.layouts.stl10 import list_stl10
+from dataprep.layouts.svhn import list_svhn
+from dataprep.layouts.webvision import list_webvision
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """How to list a set, and its defaults.
+
+    labels_per_class: label counts for which splits are drawn by default, as far as classes are large enough.
+    flip: whether images may be mirrored. needs_source: it is read from files in --source (default DATA/raw/NAME).
+    download: missing files can be downloaded.
+    """
+
+    list: Callable[[ListingRequest], Listing]
+    labels_per_class: tuple[int, ...]
+    flip: bool
+    needs_source: bool = True
+    download: bool = False
+
+
+# Label counts are those of the paper's tables; SVHN is mirrored as in USB and TorchSSL.
+DATASETS: dict[str, DataSet] = {
+    "digits": DataSet(list_digits, labels_per_class=(4, 25), flip=False, needs_source=False),
+    "cifar10": DataSet(list_cifar10, labels_per_class=(4, 25, 400), flip=True, download=True),
+    "cifar100": DataSet(list_cifar100, labels_per_class=(4, 25, 100), flip=True, download=True),
+    "svhn": DataSet(list_svhn, labels_per_class=(4, 100), flip=True, download=True),
+    "stl10": DataSet(list_stl10, labels_per_class=(4, 100), flip=True, download=True),
+    "imagenet": DataSet(list_imagenet, labels_per_class=(), flip=True),
+    "webvision": DataSet(list_webvision, labels_per_class=(), flip=True),
+    "folder": DataSet(list_folder, labels_per_class=(4, 25, 100, 400), flip=True),
+}

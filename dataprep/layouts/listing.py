@@ -1,0 +1,48 @@
+"""What every reader of a native layout takes and returns."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataprep.sources.entries import Entry, Reader
+
+
+@dataclass(frozen=True)
+class ListingRequest:
+    """What a reader of a native layout is given.
+
+    source: the directory or archive to read (None: the set comes with a library). work: a folder for temporary files.
+    test_fraction: share of images to hold out where the source has no test images. download: missing files may be
+    downloaded into `source`. classes: only the first so many classes (None: all). extra: include the images that
+    a set offers beyond its training split.
+    """
+
+    source: Path | None
+    work: Path
+    test_fraction: float
+    download: bool = False
+    classes: int | None = None
+    extra: bool = True
+
+    def source_path(self) -> Path:
+        """`source` of a set that is read from files."""
+        assert self.source is not None
+        return self.source
+
+
+@dataclass
+class Listing:
+    """The images of a set, with the reader that opens them.
+
+    classes: names, in the order of the class numbers. train: may hold unlabelled entries (label -1).
+    has_test_split: the source names its test images itself, so `test_fraction` was not used.
+    native_size: side in pixels shared by all images (square), 0 if they have none in common, None if unknown.
+    notes: what the user should know about the source, one line each.
+    """
+
+    classes: list[str]
+    train: list[Entry]
+    test: list[Entry]
+    reader: Reader
+    has_test_split: bool
+    native_size: int | None = None
+    notes: list[str] = field(default_factory=list)

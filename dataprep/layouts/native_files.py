@@ -1,0 +1,104 @@
+"""A set's files as its authors distribute them: found where they lie, unpacked from their archive, or downloaded.
+
+torchvision's dataset classes read them, without their own checksum tests: those are made by ArraySet, so that a
+subset in the official format is accepted, with a note, while a damaged official file is not.
+"""
+
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dataprep.layouts.listing import ListingRequest
+from dataprep.sources.tars import DAMAGED
+
+
+@dataclass(frozen=True)
+class NativeFiles:
+    """The files of a set. md5: of each file. folder, archive: what the files come in; '' if they come singly.
+
+    download: called with an empty folder and file names; leaves at least those files there, unpacked.
+    """
+
+    name: str
+    md5: dict[str, str]
+    download: Callable[[Path, list[str]], None]
+    folder: str = ""
+    archive: str = ""
+
+    def find(self, request: ListingRequest) -> Path:
+        """The folder that holds all files: where they lie, or unpacked from their archive, or downloaded.
+
+        Raises ValueError that names the missing files and where to put them.
+        """
+        source = request.source_path()
+        for folder in (source / self.folder, source):
+            if all((folder / name).is_file() for name in self.md5):
+                return folder
+        archive = source if source.is_file() else source / self.archive
+        if archive.is_file():
+            return self._unpack(archive, request.work / "files")
+        if request.download:
+            return self._download(source)
+        raise ValueError(f"--source {source}: {self._remedy(source)}")
+
+    def _missing(self, source: Path) -> list[str]:
+        folder = source / self.folder if (source / self.folder).is_dir() else source
+        return [name for name in self.md5 if not (folder / name).is_file()]
+
+    def _remedy(self, source: Path) -> str:
+        archive = f", or {self.archive} into {source}" if self.archive else ""
+        return f"{', '.join(self._missing(source))} missing; put them into {source / self.folder}{archive}"
+
+    def _unpack(self, archive: Path, folder: Path) -> Path:
+        """Copy the files of the set out of an archive, whatever folders they are in."""
+        folder.mkdir(exist_ok=True)
+        try:
+            with tarfile.open(archive, "r|*") as tar:
+                for member in tar:
+                    name = PurePosixPath(member.name).name
+                    data = tar.extractfile(member) if name in self.md5 and member.isreg() else None
+                    if data is not None:
+                        with (folder / name).open("wb") as out:
+                            shutil.copyfileobj(data, out, 1 << 20)
+        except DAMAGED as error:
+            raise ValueError(f"{archive}: not a complete archive ({error}); download it again") from error
+        missing = [name for name in self.md5 if not (folder / name).is_file()]
+        if missing:
+            raise ValueError(f"{archive}: lacks {', '.join(missing)}; it is not {self.name} as distributed")
+        return folder
+
+    def _download(self, source: Path) -> Path:
+        """Download into a temporary folder beside the final one, so that a failed download leaves nothing behind."""
+        missing, remedy = self._missing(source), self._remedy(source)
+        source.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=source, prefix=".download-") as temporary:
+                self.download(Path(temporary), missing)
+                for item in sorted(Path(temporary).rglob("*")):
+                    if item.name in missing:
+                        (source / self.folder).mkdir(exist_ok=True)
+                        item.replace(source / self.folder / item.name)
+        except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: torchvision, of a wrong checksum
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{self.name} cannot be downloaded ({reason}): {remedy}") from error
+        return source / self.folder
+
+
+def read_unchecked(dataset: type, folder: Path, changes: dict[str, Any], **options: Any) -> Any:
+    """torchvision's class `dataset` over `folder`, with some class attributes changed: file lists without md5.
+
+    Raises ValueError when the files cannot be read.
+    """
+    unchecked = type(dataset.__name__, (dataset,), changes)
+    try:
+        return unchecked(folder, **options)
+    except Exception as error:  # unpickling a damaged file can raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{folder}: cannot be read as {dataset.__name__} ({reason}); download the files again"
+        ) from error

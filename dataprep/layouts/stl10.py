@@ -1,0 +1,54 @@
+"""STL-10 in its binary form, as https://cs.stanford.edu/~acoates/stl10 distributes it."""
+
+from pathlib import Path
+
+from dataprep.layouts.array_set import ArraySet
+from dataprep.layouts.listing import Listing, ListingRequest
+from dataprep.layouts.native_files import NativeFiles, read_unchecked
+
+SIZE = 96
+CLASSES = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
+SUBSETS = {  # torchvision's name of the split: published size, files
+    "train": (5_000, ("train_X.bin", "train_y.bin")),
+    "unlabeled": (100_000, ("unlabeled_X.bin",)),
+    "test": (8_000, ("test_X.bin", "test_y.bin")),
+}
+
+
+def list_stl10(request: ListingRequest) -> Listing:
+    """5,000 labelled and 100,000 unlabelled (label -1) training images, 8,000 test images.
+
+    The ten predefined folds are not used: label splits are drawn from all labelled images.
+    """
+    from torchvision.datasets import STL10  # torch takes seconds to import
+
+    files = _files()
+    folder = files.find(request)
+    arrays = ArraySet(files=files, folder=folder, size=SIZE, num_classes=len(CLASSES), work=request.work)
+    changes = {
+        "base_folder": "",
+        "train_list": [(file, None) for file, _ in STL10.train_list],
+        "test_list": [(file, None) for file, _ in STL10.test_list],
+    }
+    for subset, (published, names) in SUBSETS.items():
+        images = read_unchecked(STL10, folder, changes, split=subset)
+        arrays.add(subset, images.data, images.labels, names, published)
+        del images  # 2.8 GB of unlabelled images are on disk now
+    return arrays.listing(CLASSES)
+
+
+def _files() -> NativeFiles:
+    from torchvision.datasets import STL10
+
+    def download(folder: Path, missing: list[str]) -> None:
+        from torchvision.datasets.utils import download_and_extract_archive
+
+        download_and_extract_archive(STL10.url, str(folder), filename=STL10.filename, md5=STL10.tgz_md5)
+
+    return NativeFiles(
+        name="stl10",
+        md5=dict(STL10.train_list + STL10.test_list),
+        download=download,
+        folder=STL10.base_folder,
+        archive=STL10.filename,
+    )

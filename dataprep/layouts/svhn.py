@@ -1,0 +1,48 @@
+"""Street View House Numbers, format 2 (cropped digits), as http://ufldl.stanford.edu/housenumbers distributes it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dataprep.layouts.array_set import ArraySet
+from dataprep.layouts.listing import Listing, ListingRequest
+from dataprep.layouts.native_files import NativeFiles, read_unchecked
+
+SIZE = 32
+PUBLISHED = {"train": 73_257, "extra": 531_131, "test": 26_032}
+
+
+def list_svhn(request: ListingRequest) -> Listing:
+    """Training (train and, unless the request says otherwise, extra) and test digits from *_32x32.mat.
+
+    Class numbers equal digits: label 10 in the files means 0.
+    """
+    from torchvision.datasets import SVHN  # torch takes seconds to import
+
+    wanted = [subset for subset in PUBLISHED if request.extra or subset != "extra"]
+    files = _files(wanted)
+    folder = files.find(request)
+    arrays = ArraySet(files=files, folder=folder, size=SIZE, num_classes=10, work=request.work)
+    changes = {"split_list": {subset: (url, file, None) for subset, (url, file, _) in SVHN.split_list.items()}}
+    for subset in wanted:
+        digits = read_unchecked(SVHN, folder, changes, split=subset)
+        labels, names = np.atleast_1d(digits.labels), [SVHN.split_list[subset][1]]
+        arrays.add(subset, digits.data, labels, names, PUBLISHED[subset])
+        del digits  # 1.6 GB of extra images are on disk now
+    if not request.extra:
+        arrays.notes.append("without the extra images (--no-extra); the usual benchmark trains on train and extra")
+    return arrays.listing([str(digit) for digit in range(10)])
+
+
+def _files(wanted: list[str]) -> NativeFiles:
+    from torchvision.datasets import SVHN
+
+    def download(folder: Path, missing: list[str]) -> None:
+        from torchvision.datasets.utils import download_url
+
+        for url, file, md5 in SVHN.split_list.values():
+            if file in missing:
+                download_url(url, folder, file, md5)
+
+    md5 = {SVHN.split_list[subset][1]: SVHN.split_list[subset][2] for subset in wanted}
+    return NativeFiles(name="svhn", md5=md5, download=download)

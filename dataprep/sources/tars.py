@@ -1,0 +1,91 @@
+"""Lists the members of a tar as entries that can be read in place."""
+
+import bz2
+import gzip
+import lzma
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from dataprep.sources.entries import Entry
+
+DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)  # what a damaged archive raises
+
+
+def list_tar(file: Path) -> Iterator[Entry]:
+    """Yield every regular file of an uncompressed tar, label -1; of members with equal names only the last.
+
+    Raises ValueError when the tar is truncated or not a tar.
+    """
+    found: dict[str, Entry] = {}
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for member in tar:
+                if member.isreg() and not member.issparse():
+                    path = member.name.removeprefix("./")
+                    found[path] = Entry(path=path, label=-1, size=member.size, offset=member.offset_data)
+                # tarfile would keep every header: gigabytes for a web-scale set
+                tar.members = []  # type: ignore[attr-defined]
+    except tarfile.TarError as error:
+        raise ValueError(f"{file}: not a complete tar file ({error}); download it again") from error
+    return iter(found.values())
+
+
+def list_nested_tar(file: Path) -> Iterator[Entry]:
+    """Yield every regular file of an uncompressed tar; a member NAME.tar counts as a folder NAME/ of its own members.
+
+    Offsets are those in `file` itself, so nothing is unpacked. Raises ValueError when a tar is truncated.
+    """
+    for outer in list_tar(file):
+        if not outer.path.endswith(".tar"):
+            yield outer
+            continue
+        folder = outer.path.removesuffix(".tar")
+        try:
+            yield from _members(file, outer, folder)
+        except tarfile.TarError as error:
+            raise ValueError(f"{file}: its member {outer.path} is damaged ({error}); download it again") from error
+
+
+def _members(file: Path, outer: Entry, folder: str) -> Iterator[Entry]:
+    end = outer.offset + outer.size
+    with file.open("rb") as handle:
+        handle.seek(outer.offset)  # tarfile counts from where it starts, so its offsets are those in `file`
+        with tarfile.open(fileobj=handle, mode="r:") as tar:
+            for member in tar:
+                if member.offset_data + member.size > end:
+                    raise tarfile.ReadError("truncated")
+                if member.isreg():
+                    path = f"{folder}/{member.name.removeprefix('./')}"
+                    yield Entry(path=path, label=-1, size=member.size, offset=member.offset_data)
+                tar.members = []  # type: ignore[attr-defined]
+
+
+_DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ": lzma.open,
+    b"BZh": bz2.open,
+}
+
+
+def uncompressed_tar(file: Path, work: Path) -> Path:
+    """`file` itself when it is not compressed, otherwise an uncompressed copy in the folder `work`.
+
+    Members of a compressed tar cannot be read in place; decompressing it once costs one pass and a single inode.
+    Raises ValueError when the compressed data is truncated or damaged.
+    """
+    with file.open("rb") as handle:
+        head = handle.read(6)
+    decompress = next((opener for magic, opener in _DECOMPRESSORS.items() if head.startswith(magic)), None)
+    if decompress is None:
+        return file
+    copy = work / "source.tar"
+    try:
+        with cast(IO[bytes], decompress(file)) as packed, copy.open("wb") as out:
+            shutil.copyfileobj(packed, out, 1 << 20)
+    except DAMAGED as error:
+        raise ValueError(f"{file}: its compressed data is damaged ({error}); download it again") from error
+    return copy

@@ -1,0 +1,43 @@
+"""Checks a finished data folder against its manifest, down to the last image."""
+
+import csv
+from pathlib import Path
+
+from dataprep.data_folder import manifest
+from dataprep.progress_meter import ProgressMeter
+from dataprep.verification.betons import beton_faults
+from dataprep.verification.pixels import pixel_faults
+from dataprep.verification.splits import split_faults
+
+SHOWN = 5  # faults named in full
+
+
+def verify(folder: Path, workers: int) -> manifest.Manifest:
+    """Check hashes, structure, counts and splits; where all are right, decode every image through FFCV's loader.
+
+    Returns the manifest. Raises ValueError that names what differs.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} does not exist; make it first, or name it with --out and --name")
+    content = manifest.read(folder)
+    train, test = folder / "train.beton", folder / "test.beton"
+    faults, labels = beton_faults(train, content)
+    faults += beton_faults(test, content)[0] + _reject_faults(folder, content) + split_faults(folder, content, labels)
+    if not faults:  # images take longest, and FFCV might follow a damaged pointer
+        with ProgressMeter("verified", content["counts"]["train"] + content["counts"]["test"]) as meter:
+            for file in (train, test):
+                faults += pixel_faults(file, content, workers, meter.add)
+    if faults:
+        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise ValueError(f"{folder}: {'; '.join(faults[:SHOWN])}{more}; remove it and make it again")
+    return content
+
+
+def _reject_faults(folder: Path, content: manifest.Manifest) -> list[str]:
+    try:
+        with (folder / "rejected.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            count = len(list(csv.DictReader(file)))
+    except OSError as error:
+        return [f"rejected.csv: {error.strerror}"]
+    expected = content["counts"]["rejected"]
+    return [] if count == expected else [f"rejected.csv: {count} rows, not {expected}"]

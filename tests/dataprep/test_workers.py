@@ -1,0 +1,42 @@
+"""The pool of worker processes: what a worker has loaded, and what happens when one dies."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from dataprep.command.build import WORKERS_RUN
+from dataprep.workers import WorkerPool, chunks
+from tests.support.dataprep_fixtures import make
+from tests.support.encoding_runs import PATIENCE, EncodingRun, when, workers_of
+from tests.support.worker_tasks import loaded_modules
+
+
+def test_workers_have_loaded_what_they_run_and_nothing_slow() -> None:
+    reported: list[int] = []
+    with WorkerPool(1, preload=WORKERS_RUN) as pool:
+        names = (WORKERS_RUN, "PIL.Image", "ffcv", "numba", "torch", "torchvision", "sklearn", "scipy")
+        [(pid, found)] = pool.map(loaded_modules, [names], reported.append)
+    assert found == [WORKERS_RUN, "PIL.Image"] and pid != os.getpid()
+    assert sum(reported) == 3
+
+
+def test_chunks() -> None:
+    assert [len(chunk) for chunk in chunks(list(range(600)))] == [256, 256, 88]
+
+
+def test_a_killed_worker_is_an_error(run: EncodingRun, capsys: pytest.CaptureFixture[str]) -> None:
+    killed: list[float] = []
+
+    def kill() -> None:
+        os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
+        killed.append(time.monotonic())
+
+    run.hold()
+    when(run.is_held, kill)
+    assert make(*run.words()) == 1
+    assert time.monotonic() - killed[0] < PATIENCE / 2, "the run went on only when its workers were released"
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "a worker process died" in error and "finished parts are kept" in error
+    assert len(run.finished()) >= 2 and not (run.out / "folder").exists()
