@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -81,7 +82,7 @@ def modules_leave_no_memory() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """DATA, holding digits/. Processes of one session share it."""
+    """DATA, holding digits/. Made, and the kernels compiled, by one of the processes of a session for all of them."""
     from dataprep import make_beton
 
     worker = os.environ.get("PYTEST_XDIST_WORKER")
@@ -90,4 +91,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "digits").exists():
             assert make_beton.main(["digits", "--out", str(folder), "--workers", "1"]) == 0
+            compile_kernels()
     return folder
+
+
+def compile_kernels() -> None:
+    """Twenty seconds after a change of theirs, else nothing: numba keeps them on disk."""
+    from pipeline.augment import kernels
+
+    images, place, how = np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, np.int64), kernels.Augmentation(4, False)
+    kernels.weak_views(images, place, place, 0, 0, how, images.copy())
+    kernels.weak_and_strong_views(images, place, place, 0, 0, how, images.copy(), images.copy())
