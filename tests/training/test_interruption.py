@@ -96,4 +96,4 @@ def test_failing_ranks_are_heard_once_and_torchrun_tries_again(data: Path, tmp_p
     before, _, after = output.partition("resumes from step")
     assert before.count("in explode") == 1 and "Connection" not in before
     assert before.count("ArithmeticError: rank 1 has had enough") == 1
-    assert after.count(f'{ROOT / "pipeline/train.py"}", line') == 2  # one traceback: main and train
+    assert after.count(f'{ROOT / "pipeline/training/loop.py"}", line') == 1  # one traceback
