@@ -18,11 +18,13 @@ from pipeline.runs.folder import RunFolder
 from pipeline.training import loop
 from tests.support.dataprep_fixtures import make
 from tests.support.native_fixtures import WNIDS, jpeg, put, put_cifar, put_stl10, put_svhn
-from tests.support.ranks import alone, on_ranks
+from tests.support.ranks import on_ranks
 from tests.support.webvision_fixtures import put_webvision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FEW = "steps=2 warmup_steps=1 batch.labelled=2 batch.ratio=2 log_every=1 mix=calibratemix threads=1 eval_batch=32"
+# Networks of gigabytes: in processes of their own, so that the test process stays small.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ranks")]
 
 
 def put_imagenet(root: Path) -> None:
@@ -69,7 +71,6 @@ def check(out: Path, num_test: int) -> dict[str, Any]:
     return yaml.safe_load((out / "config.yaml").read_text())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "num_test", "network", "weight_decay"),
     [
@@ -80,17 +81,16 @@ def check(out: Path, num_test: int) -> dict[str, Any]:
     ],
 )
 def test_small_images(name: str, num_test: int, network: str, weight_decay: float, tmp_path: Path) -> None:
-    assert alone(run, prepare(name, tmp_path), tmp_path / "run", name, "labels=1")
+    assert on_ranks(1, run, prepare(name, tmp_path), tmp_path / "run", name, "labels=1") == [True]
     resolved = check(tmp_path / "run", num_test)
     assert (resolved["model"]["name"], resolved["optimizer"]["weight_decay"]) == (network, weight_decay)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "num_test", "world"), [("webvision", 12, 2), ("imagenet", 8, 1)])
 def test_photos(name: str, num_test: int, world: int, tmp_path: Path) -> None:
     """ResNet-50 in bf16 on 224 px windows of a 256 px canvas, 10% labelled, on two ranks or alone."""
     given = prepare(name, tmp_path), tmp_path / "run", name
-    assert all(on_ranks(world, run, *given) if world > 1 else [alone(run, *given)])
+    assert on_ranks(world, run, *given) == [True] * world
     resolved = check(tmp_path / "run", num_test)
     chosen = resolved["model"]["name"], resolved["labels"], resolved["precision"], resolved["augment"]["strong_crop"]
     assert chosen == ("resnet-50", "10pct", "bf16", "resized")

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from netcal.metrics import ACE, ECE, MCE
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
@@ -25,7 +25,6 @@ def off_the_edges(probabilities: np.ndarray, bins: int) -> np.ndarray:
     return np.abs(scaled - np.round(scaled)) > 1e-4
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seed=SEEDS,
     samples=st.integers(1, 200),
@@ -46,7 +45,6 @@ def test_torchmetrics(seed: int, samples: int, classes: int, scale: float, bins:
         assert ours(binned) == pytest.approx(theirs.item(), abs=2e-6)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, samples=st.integers(20, 200), scale=st.floats(0.1, 4), bins=st.integers(2, 20))
 def test_netcal(seed: int, samples: int, scale: float, bins: int) -> None:
     logits, labels = random_predictions(seed, samples, 6, scale)
@@ -62,7 +60,6 @@ def test_netcal(seed: int, samples: int, scale: float, bins: int) -> None:
     assert ours == pytest.approx(theirs, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, per_bin=st.integers(2, 12), bins=st.integers(2, 15))
 def test_netcal_bins_of_equal_mass(seed: int, per_bin: int, bins: int) -> None:
     logits, labels = random_predictions(seed, per_bin * bins, 6)
@@ -73,7 +70,6 @@ def test_netcal_bins_of_equal_mass(seed: int, per_bin: int, bins: int) -> None:
     assert ours == pytest.approx(theirs, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, samples=st.integers(1, 150), classes=st.integers(2, 10), scale=st.floats(0.1, 5))
 def test_scikit_learn(seed: int, samples: int, classes: int, scale: float) -> None:
     logits, labels = random_predictions(seed, samples, classes, scale)

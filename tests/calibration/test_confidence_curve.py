@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.calibration.confidence_curve import (
@@ -59,7 +59,6 @@ def test_ks_and_aurc_of_ties_by_hand() -> None:
     assert ks_error(points) == pytest.approx(0.4 / 3)  # after .6: .4 over; after .9 twice: .4 - .8
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 60))
 def test_no_score_depends_on_the_order_of_samples(seed: int, samples: int) -> None:
     confidence, correct = tied(seed, samples)
@@ -69,7 +68,6 @@ def test_no_score_depends_on_the_order_of_samples(seed: int, samples: int) -> No
         assert score(first) == pytest.approx(score(second), abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 60), bins=st.integers(1, 25), left=st.booleans())
 def test_equal_width_bins_of_the_curve_are_those_of_the_samples(seed: int, samples: int, bins: int, left: bool) -> None:
     confidence, correct = tied(seed, samples)
@@ -81,7 +79,6 @@ def test_equal_width_bins_of_the_curve_are_those_of_the_samples(seed: int, sampl
     np.testing.assert_allclose(found.correct, expected.correct, atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 40))
 def test_weights_count_a_sample_as_often(seed: int, samples: int) -> None:
     """A batch of weighted curves scores as the samples written out, for every score."""
@@ -98,7 +95,6 @@ def test_weights_count_a_sample_as_often(seed: int, samples: int) -> None:
         assert error == pytest.approx(calibration_error(equal_mass_bins(alone, 6)), abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 40))
 def test_aurc_is_the_mean_of_all_risks(seed: int, samples: int) -> None:
     generator = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.calibration.reliability import reliability_bins
@@ -124,7 +124,6 @@ def test_bins_of_ece_are_an_argument() -> None:
     assert metrics(np.log(TEN), TEN_LABELS, 5)["ece15"] == pytest.approx(33.6, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True))
 def test_sums_of_parts_add_up(seed: int, cuts: list[int]) -> None:
     logits, labels = random_predictions(seed, 100, 5)
@@ -142,6 +141,7 @@ def sums_of_share(ranks: Ranks) -> Sums:
     return sums(logits[mine], labels[mine])
 
 
+@pytest.mark.xdist_group("ranks")
 def test_sums_of_ranks_equal_the_single_pass() -> None:
     first, second = on_ranks(2, sums_of_share)
     whole = scores(sums(*random_predictions(4, 101, 7)))

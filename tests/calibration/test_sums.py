@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.calibration.scores import metrics, softmax, top_label
@@ -69,7 +69,6 @@ def test_every_edge_falls_on_its_own_side(bins: int) -> None:
     assert bin_index(edges, bins, "right").tolist() == [0, *range(bins)]
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 60), bins=st.integers(1, 20))
 def test_plain_over_and_underconfidence_add_up_to_ece(seed: int, samples: int, bins: int) -> None:
     logits, labels = random_predictions(seed, samples, 4)
@@ -79,7 +78,6 @@ def test_plain_over_and_underconfidence_add_up_to_ece(seed: int, samples: int, b
     assert 0 <= overconfidence_error(sums) + underconfidence_error(sums) <= plain + 1e-12
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(0, 100), min_size=1, max_size=5))
 def test_bin_sums_of_parts_add_up(seed: int, cuts: list[int]) -> None:
     logits, labels = random_predictions(seed, 100, 5)
@@ -119,7 +117,6 @@ def test_classwise_error_of_probabilities_on_edges() -> None:
     assert errors[1] == pytest.approx((0.9 + 0.85 + 0.3 + 0.35 + 1 / 3) / 6, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), samples=st.integers(1, 80), classes=st.integers(1, 9), bins=st.integers(1, 20))
 def test_classwise_sums_are_those_of_each_class(seed: int, samples: int, classes: int, bins: int) -> None:
     logits, labels = random_predictions(seed, samples, classes)

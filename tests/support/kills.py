@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support.launch import children, gone, lines, result, torchrun, wait_for
+from tests.support.launch import children, gone, lines, result, small, torchrun, wait_for
 
 
 def main() -> int:
@@ -29,9 +29,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
         sets = [f"data={given.data}", f"steps={given.steps}", "log_every=7", "checkpoint_every=5", "eval_every=1000"]
-        torchrun(given.ranks, [*sets, f"out={whole}"]).communicate()
+        torchrun(given.ranks, small(*sets, f"out={whole}")).communicate()
         done = disturb(given, [*sets, f"out={killed}"], killed)
-        output, _ = torchrun(given.ranks, [*sets, f"out={killed}"]).communicate()
+        output, _ = torchrun(given.ranks, small(*sets, f"out={killed}")).communicate()
         same = lines(whole) == lines(killed) and result(whole) == result(killed)
         print(f"{given.ranks} ranks: {done} kills, {len(lines(killed))} lines, {'the same' if same else 'DIFFERENT'}")
         if not same:
@@ -43,7 +43,7 @@ def disturb(given: argparse.Namespace, sets: list[str], out: Path) -> int:
     """Kills; how often the run was still alive when it was hit."""
     dice, hits = random.Random(given.seed), 0
     for number in range(given.kills):
-        process, began = torchrun(given.ranks, sets), time.time()
+        process, began = torchrun(given.ranks, small(*sets)), time.time()
         wait_for(lambda: newer(out, "checkpoints/step-*", began) or process.poll() is not None)  # noqa: B023
         time.sleep(dice.uniform(0, 1.5))
         if number % 2:

@@ -10,22 +10,32 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 VARYING = {"images_per_second", "seconds"}
+PATIENCE = 600  # seconds after which something is taken for hung, on cores that others use too
 SMALL = (
     "dataset=digits", "labels=4", "model.name=wrn-10-1", "mix=calibratemix", "warmup_steps=2", "batch.labelled=8",
     "batch.ratio=3", "precision=fp32", "unlabelled.threshold=0.3", "ema.decay=0.9", "ema.buffers=average", "threads=1",
     "log_every=1", "eval_every=1000", "checkpoint_every=1000",
 )  # fmt: skip
+FEW = ("steps=12", "log_every=1", "eval_every=6", "checkpoint_every=4", "threads=1", "batch.labelled=8")
+
+
+def small(*sets: str) -> list[str]:
+    """Arguments of train.py for a small run; ``sets`` hold over the small options."""
+    return ["--set", *SMALL, *sets]
+
+
+def digits(data: Path, out: Path, *sets: str) -> list[str]:
+    """Arguments of train.py for the shipped config in a few steps."""
+    return ["--config", str(ROOT / "configs/digits.yaml"), "--set", f"data={data}", f"out={out}", *FEW, *sets]
 
 
 def torchrun(
-    ranks: int, sets: list[str], *options: str, script: Path = ROOT / "pipeline/train.py"
+    ranks: int, given: list[str], *options: str, script: Path = ROOT / "pipeline/train.py"
 ) -> "subprocess.Popen[str]":
-    """``options`` go to torchrun; its output can be read from the process."""
+    """train.py with the arguments ``given``; ``options`` go to torchrun; its output can be read from the process."""
     where = options or ("--standalone",)
-    command = [sys.executable, "-m", "torch.distributed.run", *where, f"--nproc_per_node={ranks}", str(script)]
-    return subprocess.Popen(
-        [*command, "--set", *SMALL, *sets], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command = [sys.executable, "-m", "torch.distributed.run", *where, f"--nproc_per_node={ranks}", str(script), *given]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def children(pid: int) -> list[int]:
@@ -40,7 +50,7 @@ def gone(pids: list[int]) -> bool:
     return all(state.startswith("Z") for state in states.stdout.split())
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Polls until it holds."""
     deadline = time.monotonic() + seconds
     while not condition():

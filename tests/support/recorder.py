@@ -17,6 +17,13 @@ from pipeline.training import loop
 from pipeline.training.training_run import TrainingRun
 
 
+def run(ranks: Ranks, given: list[str]) -> None:
+    """The whole run of these arguments of train.py, in the order that ``launch`` gives them."""
+    file = given[given.index("--config") + 1] if "--config" in given else None
+    settings = config.load(file, given[given.index("--set") + 1 :])
+    loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
+
+
 @dataclass
 class Recorder:
     """``run`` and ``steps`` of one run; in step ``stop_at`` the rank ``signalled`` gets ``number``."""

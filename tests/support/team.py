@@ -54,7 +54,7 @@ class Member:
 
 @dataclass
 class Team:
-    """Members are started when a job first needs so many; rank ``r`` of a job is member ``r``."""
+    """Members are started when a job first needs so many; the first ``world`` of them are its ranks."""
 
     members: list[Member] = field(default_factory=list)
 
@@ -105,17 +105,16 @@ class Team:
         return result
 
     def _retire(self) -> None:
-        """Replaces those that keep too much memory: a rank's name is its place in the list, so all behind them too."""
-        for place, member in enumerate(self.members):
-            if _resident(member.process.pid) > LARGEST:
-                self.end(place)
-                return
-
-    def end(self, first: int = 0) -> None:
-        """Ends the processes from the ``first`` on."""
-        for member in self.members[first:]:
+        """Ends those that keep too much memory."""
+        large = [member for member in self.members if _resident(member.process.pid) > LARGEST]
+        for member in large:
+            self.members.remove(member)
             member.end()
-        del self.members[first:]
+
+    def end(self) -> None:
+        """Ends all processes."""
+        while self.members:
+            self.members.pop().end()
 
 
 TEAM = Team()
@@ -147,10 +146,10 @@ def _serve(connection: Connection) -> None:
         fine, result = _run(job)
         sys.stdout.flush()
         sys.stderr.flush()
+        forget()
         times = os.times()
         seconds = times.user + times.system + times.children_user + times.children_system
         connection.send_bytes(pickle.dumps((fine, seconds, result)))
-        forget()
 
 
 def _run(job: bytes) -> tuple[bool, Any]:

@@ -11,13 +11,12 @@ import torch
 
 from pipeline.distributed import Ranks
 from pipeline.training.interruption import Interruption
-from tests.support.launch import ROOT, SMALL, children, gone, lines, result, status, torchrun, wait_for
+from tests.support.launch import PATIENCE, ROOT, SMALL, children, gone, lines, result, small, status, torchrun, wait_for
 from tests.support.ranks import on_ranks
 from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.xdist_group("ranks")
 STEPS = 60
-PATIENCE = 300  # seconds, on cores that others use too
 
 
 def test_a_signal_is_noticed_and_the_handlers_come_back() -> None:
@@ -44,7 +43,7 @@ def test_every_signal_at_any_rank_and_the_end_is_the_same(
     on_ranks(2, partial(trained, stop_at=3, signalled=0, number=signal.SIGINT), sets)
     stops = [stopped(out)]
     for number, target in ((signal.SIGUSR2, 2), (signal.SIGTERM, 0)):
-        process = torchrun(2, sets)
+        process = torchrun(2, small(*sets))
         wait_for(lambda: len(lines(out)) >= stops[-1] + 2 or process.poll() is not None)  # noqa: B023
         everyone = [process.pid, *children(process.pid)]
         os.kill(everyone[target], number)
@@ -76,18 +75,18 @@ def test_failing_ranks_are_heard_once_and_torchrun_tries_again(data: Path, tmp_p
     """One raises: torchrun starts all anew, which resume. One is killed: the others end by themselves, torchrun too."""
     out = tmp_path / "run"
     sets = [f"data={data}", f"out={out}", "steps=5000", "checkpoint_every=4"]
-    process = torchrun(2, sets, "--standalone", "--max-restarts=1", script=ROOT / "tests/support/exploding_rank.py")
+    process = torchrun(2, small(*sets), "--standalone", "--max-restarts=1", script=ROOT / "tests/support/exploding_rank.py")
     wait_for(lambda: (out / "checkpoints/step-00000004").exists() or process.poll() is not None)
     first = children(process.pid)
     os.kill(first[1], signal.SIGUSR1)
-    wait_for(lambda: gone(first), PATIENCE)
+    wait_for(lambda: gone(first))
     assert status(out)["error"] == "ArithmeticError: rank 1 has had enough"
     begun = len(lines(out))
     wait_for(lambda: len(lines(out)) > begun or process.poll() is not None)
     second = children(process.pid)
     assert not set(first) & set(second)
     os.kill(second[0], signal.SIGKILL)  # rank 0, which otherwise writes
-    wait_for(lambda: gone(second), PATIENCE)
+    wait_for(lambda: gone(second))
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     said = status(out)

@@ -9,7 +9,8 @@ from pipeline.distributed import Ranks
 from pipeline.training.step import Inputs
 from pipeline.training.training_run import TrainingRun
 from tests.support.ranks import alone
-from tests.test_train import arguments, lines, result, run
+from tests.support.recorder import run
+from tests.support.launch import digits, lines, result
 
 METHODS = {
     "supervised": ("algorithm=supervised", "mix=calibratemix", "mixing.aum=ema"),
@@ -44,7 +45,7 @@ def interrupted(ranks: Ranks, given: list[str]) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_interrupted_and_started_again_it_ends_the_same(name: str, data: Path, tmp_path: Path) -> None:
     sets = (*METHODS[name], "warmup_steps=2", "steps=9", "eval_every=9", "precision=fp32")
-    whole, broken = (arguments(data, tmp_path / where, *sets) for where in ("whole", "broken"))
+    whole, broken = (digits(data, tmp_path / where, *sets) for where in ("whole", "broken"))
     alone(run, whole)
     alone(interrupted, broken)
     assert not (tmp_path / "broken/result.json").exists()

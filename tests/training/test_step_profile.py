@@ -8,7 +8,7 @@ import torch
 
 from pipeline import train
 from pipeline.training.step_profile import PHASES, TIMED, TRACED, WARM_UP
-from tests.test_train import arguments, lines, result
+from tests.support.launch import digits, lines, result
 
 SETS = ("mix=calibratemix", "model.name=wrn-10-1", "batch.labelled=4", "eval_every=1000", "checkpoint_every=1000")
 
@@ -16,7 +16,7 @@ SETS = ("mix=calibratemix", "model.name=wrn-10-1", "batch.labelled=4", "eval_eve
 def test_a_profiled_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steps = f"steps={WARM_UP + TIMED + TRACED + 3}"
     for name, profile in (("plain", "false"), ("profiled", "true")):
-        given = arguments(data, tmp_path / name, *SETS, steps, "warmup_steps=1", f"profile={profile}")
+        given = digits(data, tmp_path / name, *SETS, steps, "warmup_steps=1", f"profile={profile}")
         assert train.main(given) == 0
     assert lines(tmp_path / "plain") == lines(tmp_path / "profiled")
     assert result(tmp_path / "plain") == result(tmp_path / "profiled")
@@ -37,14 +37,14 @@ def test_a_profiled_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_before_the_warm_up_it_says_so(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steps = f"steps={WARM_UP + TIMED + TRACED + 1}"
-    assert train.main(arguments(data, tmp_path / "run", *SETS, steps, "warmup_steps=33", "profile=true")) == 0
+    assert train.main(digits(data, tmp_path / "run", *SETS, steps, "warmup_steps=33", "profile=true")) == 0
     assert "no images are mixed before step 33" in capsys.readouterr().out
 
 
 def test_no_compiler(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
-        assert train.main(arguments(data, tmp_path / "run", *SETS, "compile=default")) == 2
+        assert train.main(digits(data, tmp_path / "run", *SETS, "compile=default")) == 2
     assert "compile=default: needs a C++ compiler" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -54,7 +54,7 @@ def test_a_compiled_run_is_the_same_run(data: Path, tmp_path: Path) -> None:
     torch._dynamo.utils.counters.clear()
     short = ("steps=2", "warmup_steps=0", "precision=fp64", "eval_every=2")
     for mode in ("null", "default"):
-        assert train.main(arguments(data, tmp_path / mode, *SETS, *short, f"compile={mode}")) == 0
+        assert train.main(digits(data, tmp_path / mode, *SETS, *short, f"compile={mode}")) == 0
     for eager, compiled in zip(lines(tmp_path / "null"), lines(tmp_path / "default"), strict=True):
         if "loss" in eager:
             assert compiled["loss"] == pytest.approx(eager["loss"], rel=1e-9)

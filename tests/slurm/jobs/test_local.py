@@ -20,11 +20,12 @@ from slurm.outcome.status import run_status
 from tests.support.grids import write_grid
 from tests.support.minislurm import wait_for
 
-PATIENCE = 300  # seconds, on cores that others use too
+PATIENCE = 600  # seconds, on cores that others use too
 SIZE = {"steps": 16, "eval_every": 16, "checkpoint_every": 16, "log_every": 2, "batch": {"labelled": 8}}
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("cluster")
 def test_local_and_debug(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_grid(tmp_path, data, seeds=1, warmup_steps=4, **SIZE)
     command = ["--grid", str(path), "--cpus-per-task=1"]

@@ -29,7 +29,7 @@ SIZE |= {"batch": {"labelled": 8}, "warmup_steps": 4}
 PATIENCE = 900  # seconds, on cores that others use too
 ONE_CORE = ["--cpus-per-task=1", "--time=60", "--signal-delay=30"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
 
 
 @pytest.fixture(scope="session")
