@@ -75,7 +75,9 @@ def test_failing_ranks_are_heard_once_and_torchrun_tries_again(data: Path, tmp_p
     """One raises: torchrun starts all anew, which resume. One is killed: the others end by themselves, torchrun too."""
     out = tmp_path / "run"
     sets = [f"data={data}", f"out={out}", "steps=5000", "checkpoint_every=4"]
-    process = torchrun(2, small(*sets), "--standalone", "--max-restarts=1", script=ROOT / "tests/support/exploding_rank.py")
+    process = torchrun(
+        2, small(*sets), "--standalone", "--max-restarts=1", script=ROOT / "tests/support/exploding_rank.py"
+    )
     wait_for(lambda: (out / "checkpoints/step-00000004").exists() or process.poll() is not None)
     first = children(process.pid)
     os.kill(first[1], signal.SIGUSR1)
@@ -95,4 +97,4 @@ def test_failing_ranks_are_heard_once_and_torchrun_tries_again(data: Path, tmp_p
     before, _, after = output.partition("resumes from step")
     assert before.count("in explode") == 1 and "Connection" not in before
     assert before.count("ArithmeticError: rank 1 has had enough") == 1
-    assert after.count(f'{ROOT / "pipeline/train.py"}", line') == 2  # one traceback: main and train
+    assert after.count(f'{ROOT / "pipeline/training/loop.py"}", line') == 1  # one traceback

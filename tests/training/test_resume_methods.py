@@ -8,9 +8,9 @@ import pytest
 from pipeline.distributed import Ranks
 from pipeline.training.step import Inputs
 from pipeline.training.training_run import TrainingRun
+from tests.support.launch import digits, lines, result
 from tests.support.ranks import alone
 from tests.support.recorder import run
-from tests.support.launch import digits, lines, result
 
 METHODS = {
     "supervised": ("algorithm=supervised", "mix=calibratemix", "mixing.aum=ema"),

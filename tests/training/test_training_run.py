@@ -51,7 +51,11 @@ def three_steps(ranks: Ranks, data: Path, out: Path) -> tuple[State, list[Any], 
         loop.train(settings, open_dataset(settings), ranks, RunFolder(settings))
     (run,) = runs
     assert run.progress.step == 3
-    return start, gradients, {**run.model.state_dict(), **{f"ema.{k}": v for k, v in run.ema.module.state_dict().items()}}
+    return (
+        start,
+        gradients,
+        {**run.model.state_dict(), **{f"ema.{k}": v for k, v in run.ema.module.state_dict().items()}},
+    )
 
 
 @pytest.mark.xdist_group("ranks")
