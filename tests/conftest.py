@@ -2,7 +2,8 @@
 
 A test of more than some five processor seconds is marked ``slow``; `make check` leaves it out. Under pytest-xdist the
 tests of a file stay together, and so do those of a group: ``xdist_group("ranks")`` for tests that call ``on_ranks``,
-whose processes all of them share, and ``xdist_group("cluster")`` for those that fill the machine with jobs.
+whose processes all of them share, and ``xdist_group("cluster")`` for those that fill the machine with jobs. Both start
+processes that import torch, so they are slow without the mark.
 """
 
 import fcntl
@@ -21,6 +22,7 @@ from tests.support.team import forget
 from tests.support.usage import Usage
 
 GROUPS = ("ranks", "cluster")  # these are long, so they start first, each on a process of its own
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 # A shell gives its background jobs an ignored SIGINT, and then Ctrl-C cannot be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,8 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Usage())
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no process ends long after the others."""
+    for item in items:
+        if _group(item) < len(GROUPS):  # they start processes that import torch
+            item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (_group(item), item.path not in slow))
 
@@ -72,6 +78,15 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(autouse=True)
 def ffcv_compiles_once() -> None:
     one_compilation.install()
+
+
+@pytest.fixture(autouse=True)
+def signals_mean_what_they_meant() -> Iterator[None]:
+    """A job or a command that a test runs in this process may leave handlers of its own."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,9 +14,11 @@ PATIENCE = 600  # seconds after which something is taken for hung, on cores that
 SMALL = (
     "dataset=digits", "labels=4", "model.name=wrn-10-1", "mix=calibratemix", "warmup_steps=2", "batch.labelled=8",
     "batch.ratio=3", "precision=fp32", "unlabelled.threshold=0.3", "ema.decay=0.9", "ema.buffers=average", "threads=1",
-    "log_every=1", "eval_every=1000", "checkpoint_every=1000",
+    "log_every=1", "eval_every=1000", "checkpoint_every=1000", "eval_batch=64",
 )  # fmt: skip
-FEW = ("steps=12", "log_every=1", "eval_every=6", "checkpoint_every=4", "threads=1", "batch.labelled=8")
+FEW = (
+    "steps=12", "log_every=1", "eval_every=6", "checkpoint_every=4", "threads=1", "batch.labelled=8", "eval_batch=64",
+)  # fmt: skip
 
 
 def small(*sets: str) -> list[str]:

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 900  # seconds after which a job is taken for hung; the longest takes one minute on free cores
-LARGEST = 3 << 29  # bytes of memory: a process that keeps more is not used for another job; 2/3 of it are common
+ENOUGH = 5 << 28  # bytes of memory that a process may keep between jobs; 3/4 of it are usual
+LARGEST = 3 << 29  # bytes: a process that keeps more is not used for another job
 
 
 class RankError(AssertionError):
@@ -175,8 +176,11 @@ def _run(job: bytes) -> tuple[bool, Any]:
 
 
 def forget() -> None:
-    """Gives the kernel back what nobody refers to: the trainer tells glibc to keep freed memory for the next step."""
+    """Drops what nobody refers to; a process above ENOUGH gives it back to the kernel, which is slow to undo.
+
+    (The trainer tells glibc to keep freed memory for the next step.)
+    """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
-    if trim is not None:
+    if trim is not None and _resident(os.getpid()) > ENOUGH:
         trim(0)

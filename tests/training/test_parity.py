@@ -32,7 +32,7 @@ STEPS, WARMUP, CLASSES = 10, 3, 10
 SMALL = (
     "dataset=digits", "model.name=wrn-10-1", "model.norm_momentum=0.1", f"steps={STEPS}", f"warmup_steps={WARMUP}",
     "batch.labelled=8", "batch.ratio=2", "precision=fp64", "log_every=1", "threads=1", "ema.decay=0.9",
-    "unlabelled.threshold=0.15", "softmatch.momentum=0.9", "mixing.k_percent=20", "optimizer.lr=0.1",
+    "unlabelled.threshold=0.15", "eval_batch=64", "softmatch.momentum=0.9", "mixing.k_percent=20", "optimizer.lr=0.1",
 )  # fmt: skip
 
 
