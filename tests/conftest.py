@@ -73,6 +73,16 @@ def ffcv_compiles_once() -> None:
     one_compilation.install()
 
 
+@pytest.fixture(autouse=True)
+def handlers_of_signals_stay() -> Iterator[None]:
+    """A job that runs in this process (`--cluster debug`) takes Ctrl-C for itself; the next test may send one."""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGCONT
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def modules_leave_no_memory() -> Iterator[None]:
     yield
