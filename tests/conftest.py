@@ -22,7 +22,6 @@ from tests.support.team import forget
 from tests.support.usage import Usage
 
 GROUPS = ("ranks", "cluster")  # these are long, so they start first, each on a process of its own
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 # A shell gives its background jobs an ignored SIGINT, and then Ctrl-C cannot be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -81,11 +80,12 @@ def ffcv_compiles_once() -> None:
 
 
 @pytest.fixture(autouse=True)
-def signals_mean_what_they_meant() -> Iterator[None]:
-    """A job or a command that a test runs in this process may leave handlers of its own."""
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+def handlers_of_signals_stay() -> Iterator[None]:
+    """A job that runs in this process (`--cluster debug`) takes Ctrl-C for itself; the next test may send one."""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGCONT
+    before = {number: signal.getsignal(number) for number in numbers}
     yield
-    for number, handler in handlers.items():
+    for number, handler in before.items():
         signal.signal(number, handler)
 
 
