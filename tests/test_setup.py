@@ -87,12 +87,12 @@ def test_syntax(script: Path) -> None:
 def test_finished_setup_does_nothing_and_is_quick(finished: Path, tmp_path: Path) -> None:
     stamp = finished / ".venv" / ".ready"
     before = (stamp.read_bytes(), stamp.stat().st_mtime_ns, sorted((finished / ".venv").iterdir()))
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = run("bash", finished / "scripts" / "setup.sh", cwd=tmp_path)  # from another folder
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
-    assert after.ru_utime + after.ru_stime - spent.ru_utime - spent.ru_stime < 1  # of processor time
+    assert ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime < 1  # of processor time
     assert before == (stamp.read_bytes(), stamp.stat().st_mtime_ns, sorted((finished / ".venv").iterdir()))
 
 
