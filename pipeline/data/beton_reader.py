@@ -18,15 +18,18 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from ffcv.fields.decoders import SimpleRGBImageDecoder
-from ffcv.loader import Loader, OrderOption
-from ffcv.loader.epoch_iterator import EpochIterator
-from ffcv.pipeline.allocation_query import AllocationQuery
-from ffcv.pipeline.operation import Operation
-from ffcv.pipeline.state import State
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import open_beton
+from pipeline.data.ffcv_start import (
+    AllocationQuery,
+    EpochIterator,
+    Loader,
+    Operation,
+    OrderOption,
+    SimpleRGBImageDecoder,
+    State,
+)
 
 Ints = NDArray[np.int64]
 Pixels = NDArray[np.uint8]

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ffcv.reader import Reader
-from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType
 from numpy.typing import NDArray
 
 from pipeline.config.options import Config
+from pipeline.data.ffcv_start import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType, Reader
 
 FIELDS = {"image": 2, "label": 1, "index": 1}  # name: FFCV's number of an RGB image, of an integer
 NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "webvision")  # others are folders
