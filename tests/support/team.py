@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 900  # seconds after which a job is taken for hung; the longest takes one minute on free cores
+FAREWELL = 2  # seconds in which the other ranks may report after one has failed
 ENOUGH = 5 << 28  # bytes of memory that a process may keep between jobs; 3/4 of it are usual
 LARGEST = 3 << 29  # bytes: a process that keeps more is not used for another job
 
@@ -83,27 +84,33 @@ class Team:
 
     def _results(self, members: list[Member]) -> list[Any]:
         found: dict[int, Any] = {}
+        failures: list[tuple[float, str]] = []  # when, what
         waiting = {member.connection: rank for rank, member in enumerate(members)}
         deadline = time.monotonic() + PATIENCE
-        while waiting:
-            ready = wait(list(waiting), timeout=max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise RankError(f"ranks {sorted(waiting.values())} did not end within {PATIENCE} s")
+        while waiting and (ready := wait(list(waiting), timeout=max(0.0, deadline - time.monotonic()))):
             for connection in ready:
                 assert isinstance(connection, Connection)
                 rank = waiting.pop(connection)
-                found[rank] = self._result(rank, members[rank])
+                fine, moment, result = self._result(members[rank])
+                if fine:
+                    found[rank] = result
+                else:
+                    failures.append((moment, f"rank {rank} {result}"))
+                    deadline = min(deadline, time.monotonic() + FAREWELL)
+        if failures:  # the first is the cause: the others lost their connection to that rank
+            raise RankError(min(failures)[1])
+        if waiting:
+            raise RankError(f"ranks {sorted(waiting.values())} did not end within {PATIENCE} s")
         return [found[rank] for rank in range(len(members))]
 
-    def _result(self, rank: int, member: Member) -> Any:
+    def _result(self, member: Member) -> tuple[bool, float, Any]:
+        """(True, when, result), or (False, when, what happened); a dead process is taken for the first to fail."""
         try:
-            fine, member.seconds, result = pickle.loads(member.connection.recv_bytes())
+            fine, moment, member.seconds, result = pickle.loads(member.connection.recv_bytes())
         except (EOFError, ConnectionError):
             member.process.join(5)
-            raise RankError(f"rank {rank} died (exit code {member.process.exitcode})") from None
-        if not fine:
-            raise RankError(f"rank {rank} raised:\n{result}")
-        return result
+            return False, 0.0, f"died (exit code {member.process.exitcode})"
+        return fine, moment, result if fine else f"raised:\n{result}"
 
     def _retire(self) -> None:
         """Ends those that keep too much memory."""
@@ -144,17 +151,17 @@ def _serve(connection: Connection) -> None:
         os.environ.update(environment)
         os.chdir(folder)
         sys.path[:] = path
-        fine, result = _run(job)
+        fine, moment, result = _run(job)
         sys.stdout.flush()
         sys.stderr.flush()
         forget()
         times = os.times()
         seconds = times.user + times.system + times.children_user + times.children_system
-        connection.send_bytes(pickle.dumps((fine, seconds, result)))
+        connection.send_bytes(pickle.dumps((fine, moment, seconds, result)))
 
 
-def _run(job: bytes) -> tuple[bool, Any]:
-    """(True, result) or (False, traceback)."""
+def _run(job: bytes) -> tuple[bool, float, Any]:
+    """(True, when it ended, result) or (False, when it raised, traceback)."""
     import torch
 
     from pipeline import distributed
@@ -168,11 +175,13 @@ def _run(job: bytes) -> tuple[bool, Any]:
         try:
             result = function(ranks, *arguments)
             distributed.barrier()
-            return True, result
+            return True, time.monotonic(), result
+        except BaseException:
+            return False, time.monotonic(), traceback.format_exc()  # before the group is left: the others fail then
         finally:
             distributed.stop()
     except BaseException:
-        return False, traceback.format_exc()
+        return False, time.monotonic(), traceback.format_exc()
 
 
 def forget() -> None:
