@@ -1,6 +1,6 @@
 """Shared by all tests: the digits as a real data folder, Hypothesis' profile, and who runs what.
 
-A test of more than some five processor seconds is marked ``slow``; `make check` leaves it out. Under pytest-xdist the
+A test of more than some four processor seconds is marked ``slow``; `make check` leaves it out. Under pytest-xdist the
 tests of a file stay together, and so do those of a group: ``xdist_group("ranks")`` for tests that call ``on_ranks``,
 whose processes all of them share, and ``xdist_group("cluster")`` for those that fill the machine with jobs. Both start
 processes that import torch, so they are slow without the mark.

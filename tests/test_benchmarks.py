@@ -118,6 +118,7 @@ def test_every_script_explains_itself_without_the_peer(
     assert "usage" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ffcvs_floor_never_ends(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads the images over and over: on a fast machine the time is longer than any list of indices."""
     import loader_side
@@ -197,6 +198,7 @@ class Mirror:
         }
 
 
+@pytest.mark.slow
 def test_parity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Equal to the last digit beside its mirror image; exit code 1 where a number is wrong."""
     import parity

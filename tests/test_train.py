@@ -144,6 +144,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_exit_code_of_plain_python_and_ranks_that_do_not_divide(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "pipeline/train.py"), *digits(data, tmp_path / "run")]
     done = subprocess.run(command, env=os.environ | {"WORLD_SIZE": "3", "RANK": "0"}, capture_output=True, text=True)

@@ -115,6 +115,7 @@ def note_batches(data: Path, log: Path, first: int, steps: int, pause: float) ->
             time.sleep(pause)
 
 
+@pytest.mark.slow
 def test_a_killed_process_and_its_successor_read_what_one_would(digits: Dataset, data: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of ten epochs; the next process knows how far the log reaches, and nothing else."""
     steps, log = 10 * digits.num_train // 24, tmp_path / "log"

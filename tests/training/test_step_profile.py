@@ -49,6 +49,7 @@ def test_no_compiler(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_the_same_run(data: Path, tmp_path: Path) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

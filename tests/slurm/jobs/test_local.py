@@ -54,6 +54,7 @@ def test_local_and_debug(data: Path, tmp_path: Path, capfd: pytest.CaptureFixtur
     assert "nothing to start" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_does_not_stop_the_others(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
