@@ -14,6 +14,22 @@ def check(config: Config) -> None:
     if config.mix != "none":
         _check_mix(config)
     _check_mixing(config)
+    _check_candidates(config)
+    if config.algorithm == "softmatch" and config.unlabelled_batch < 2:
+        raise ValueError(
+            "algorithm=softmatch follows the variance of a batch's confidences, and one unlabelled image has none: "
+            "raise batch.labelled or batch.ratio"
+        )
+
+
+def _check_candidates(config: Config) -> None:
+    """One of k_percent and k_count says how many candidates there are."""
+    mixing = config.mixing
+    if (mixing.k_percent is None) == (mixing.k_count is None):
+        raise ValueError(
+            f"mixing.k_percent={mixing.k_percent} and mixing.k_count={mixing.k_count}: set exactly one of them, the "
+            "other to null"
+        )
 
 
 def _check_mix(config: Config) -> None:
@@ -21,6 +37,11 @@ def _check_mix(config: Config) -> None:
         raise ValueError(
             f"warmup_steps ({config.warmup}) >= steps ({config.steps}): mix={config.mix} would never mix; "
             "lower warmup_steps or set mix=none"
+        )
+    if config.recipe == "release" and config.mix != "calibratemix":
+        raise ValueError(
+            f"recipe=release is the authors' code for mix=calibratemix, and they released none for mix={config.mix}: "
+            "choose recipe=paper"
         )
     if config.batch.labelled < 2:
         raise ValueError(f"batch.labelled=1 leaves no easy and hard half for mix={config.mix}: use 2 or more")

@@ -18,6 +18,7 @@ LABELLED_ONLY = ("supervised",)  # algorithms that read no unlabelled image
 MIXES = ("none", "calibratemix", "random", "all")
 SIMILARITIES = ("feature", "pixel", "logit")
 SPACES = ("usb", "google")
+NORMALISATIONS = ("dataset", "imagenet", "usb")
 MEMBERS = ("both", "labelled", "unlabelled")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16", "fp64")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -76,7 +77,9 @@ class AugmentConfig:
     strong_crop: str | None = option(
         None, "crop of the strong view: window or random resized crop; null = resized for photos", ("window", "resized")
     )
-    normalisation: str = option("dataset", "mean and std of the data set, or of ImageNet", ("dataset", "imagenet"))
+    normalisation: str = option(
+        "dataset", "mean and std: the data set's, ImageNet's, or what USB uses for this set", NORMALISATIONS
+    )
     flip: bool | None = option(None, "flip images horizontally; null = as the data set's manifest says")
 
 
@@ -98,8 +101,10 @@ class MixingConfig:
     fold_max: bool = option(False, "replace lambda by max(lambda, 1 - lambda)")
     views: str = option("weak", "unlabelled views that are mixed", ("weak", "strong"))
     similarity: str = option("feature", "cosine similarity between features, pixels or logits", SIMILARITIES)
-    k_percent: float = option(5.0, "draw partners from the k% least similar of the other half; 0 = from all", minimum=0)
-    k_count: int | None = option(None, "draw partners from this many least similar, overriding k_percent", minimum=1)
+    k_percent: float | None = option(
+        5.0, "draw partners from the k% least similar of the other half; 0 = from all, null = k_count says", minimum=0
+    )
+    k_count: int | None = option(None, "draw partners from this many least similar instead of k_percent", minimum=1)
     per_labelled: int = option(1, "mixed images per labelled image", minimum=1)
     halves: str = option("rank", "divide easy from hard by rank, or at the median of the batch", ("rank", "median"))
     scope: str = option("global", "pair within the batch of all ranks, or within each rank's own", ("global", "local"))

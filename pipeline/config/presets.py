@@ -22,9 +22,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "release": {
         "forward": "joint",
         "warmup_share": 150000 / PAPER_STEPS,
-        "augment.normalisation": "imagenet",  # of USB, also for CIFAR-10
+        "augment.normalisation": "usb",
         "mixing.similarity": "pixel",
-        "mixing.k_count": 15,  # of 224; "5%" in its comments
+        "mixing.k_percent": None,
+        "mixing.k_count": 15,  # of 224; "5%" in its comments, "10%" is 30 and "15%" is 45
         "mixing.apm_in_warmup": False,
         "mixing.loss": "bce",
         "mixing.weight": 2.0,  # the means of both halves are added

@@ -33,6 +33,7 @@ def options(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, data
 
 
 OPTIONS = dict(options())
+_EITHER = (("mixing.k_percent", "mixing.k_count"), ("mixing.k_count", "mixing.k_percent"))  # the one said goes alone
 
 
 def describe() -> str:
@@ -55,6 +56,9 @@ def resolve(given: Mapping[str, Any]) -> Config:
     for name, known in (("recipe", RECIPES), ("budget", BUDGETS)):
         chosen = _coerce(name, given.get(name, OPTIONS[name].default))
         preset |= known[chosen] if chosen else {}
+    for one, other in _EITHER:
+        if given.get(one) is not None and other not in given:
+            preset[other] = None
     return build(preset | dict(given))
 
 

@@ -28,7 +28,7 @@ def hard_mask(difficulty: Tensor, halves: str) -> Tensor:
     return hard.index_fill(0, hard_and_easy(difficulty)[0], True)
 
 
-def num_candidates(count: Tensor, k_percent: float, k_count: int | None = None) -> Tensor:
+def num_candidates(count: Tensor, k_percent: float | None, k_count: int | None = None) -> Tensor:
     """How many of ``count`` [A] int64 candidates a partner is drawn from -> [A] int64, at least 1.
 
     k% of them (0: all), or ``k_count``, but no more than there are.
@@ -62,7 +62,7 @@ def opposite_partners(
     queries_hard: Tensor,
     candidates_hard: Tensor,
     uniform: Tensor,
-    k_percent: float,
+    k_percent: float | None,
     k_count: int | None = None,
 ) -> Tensor:
     """A partner of the other half for each query, one of its k least similar (CalibrateMix Eqs. 6-9).

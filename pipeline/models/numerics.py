@@ -8,17 +8,26 @@ from torch import Tensor
 
 from pipeline.data.dataset import Dataset
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation by channel, of pixels in [0, 1]
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+USB: dict[str, Statistics] = {  # by data set, as USB has them
+    "cifar10": IMAGENET,
+    "cifar100": ((129.3 / 255, 124.1 / 255, 112.4 / 255), (68.2 / 255, 65.4 / 255, 70.4 / 255)),
+    "svhn": ((0.4380, 0.4440, 0.4730), (0.1751, 0.1771, 0.1744)),
+    "stl10": ((112.4 / 255, 109.1 / 255, 98.6 / 255), (68.4 / 255, 66.6 / 255, 68.5 / 255)),
+    "imagenet": IMAGENET,
+    "webvision": IMAGENET,
+}
 
 
 class Numerics:
-    """``precision`` as the option; ``normalisation``: the data set's own mean and std, or ImageNet's."""
+    """``precision`` and ``normalisation`` as the options."""
 
     def __init__(self, precision: str, dataset: Dataset, device: torch.device, normalisation: str = "dataset") -> None:
         self.precision = resolve_precision(precision, device)
         self.device = device
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        mean, std = IMAGENET if normalisation == "imagenet" else (dataset.mean, dataset.std)
+        mean, std = statistics(normalisation, dataset)
         shape = (1, 3, 1, 1)
         self.mean = torch.tensor(mean, dtype=self.dtype, device=device).reshape(shape) * 255
         self.scale = 1 / (torch.tensor(std, dtype=self.dtype, device=device).reshape(shape) * 255)
@@ -59,6 +68,14 @@ class Numerics:
         """A fresh context for each pass: autocast caches its cast weights, with or without gradient."""
         half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         return torch.autocast(self.device.type, half) if half else nullcontext()
+
+
+def statistics(normalisation: str, dataset: Dataset) -> Statistics:
+    """By ``augment.normalisation``; with ``usb``, a set that USB does not know keeps its own."""
+    if normalisation == "imagenet":
+        return IMAGENET
+    own = dataset.mean, dataset.std
+    return USB.get(dataset.folder.name, own) if normalisation == "usb" else own
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

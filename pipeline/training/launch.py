@@ -43,7 +43,17 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
     rank, world = distributed.launched_world()
     shards.check_world(world)
+    _check_local_halves(config, world)
     shards.check_batch(config.unlabelled_batch, 0 if config.unlabelled.include_labelled else len(dataset.split))
     folder.check()
     if rank == 0:
         folder.lock.claim()
+
+
+def _check_local_halves(config: Config, world: int) -> None:
+    """mix=all draws from an easy and a hard half of each pool. Raises ValueError."""
+    if config.mix == "all" and config.mixing.scope == "local" and config.batch.labelled < 2 * world:
+        raise ValueError(
+            f"mix=all with mixing.scope=local divides each rank's labelled images into easy and hard, but "
+            f"batch.labelled={config.batch.labelled} gives {world} ranks fewer than 2 each: raise it to {2 * world}"
+        )

@@ -76,6 +76,11 @@ def test_mistakes_are_named(setting: str, message: str) -> None:
         (["mixing.all_pairs=LE+XX"], r"unknown \['LE\+XX'\]"),
         (["mixing.all_pairs=''"], "write pairs of LE"),
         (["label_smoothing=1"], "must be below 1"),
+        (["mixing.k_percent=5", "mixing.k_count=15"], "set exactly one"),
+        (["mixing.k_percent=null"], "set exactly one"),
+        (["algorithm=softmatch", "batch.labelled=1", "batch.ratio=1"], "variance of a batch's confidences"),
+        (["recipe=release", "mix=random"], "released none for mix=random"),
+        (["recipe=release", "mix=all"], "released none for mix=all"),
     ],
 )
 def test_impossible_combinations(sets: list[str], message: str) -> None:
@@ -123,6 +128,23 @@ def test_recipes_are_sets_of_options() -> None:
     assert (paper.mixing.loss, release.mixing.loss, release.mixing.weight) == ("ce", "bce", 2)
     assert (paper.mixing.double_base, release.mixing.double_base) == (False, True)
     assert (paper.mixing.apm_in_warmup, release.mixing.apm_in_warmup) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [
+        ([], (5.0, None)),
+        (["mixing.k_count=3"], (None, 3)),
+        (["recipe=release"], (None, 15)),
+        (["recipe=release", "mixing.k_percent=10"], (10.0, None)),
+        (["recipe=release", "mixing.k_percent=0"], (0.0, None)),
+        (["recipe=release", "mixing.k_count=30"], (None, 30)),
+    ],
+)
+def test_the_number_of_candidates_is_what_was_said_last(sets: list[str], expected: tuple[float, int]) -> None:
+    """A recipe's k_count once beat a k_percent that was asked for, in silence."""
+    mixing = config.load(None, ["dataset=x", *sets]).mixing
+    assert (mixing.k_percent, mixing.k_count) == expected
 
 
 def test_supervised_training_reads_no_unlabelled_images() -> None:

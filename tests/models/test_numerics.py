@@ -1,11 +1,13 @@
 """Number formats: normalisation and precision."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from pipeline.models.numerics import IMAGENET, Numerics, resolve_precision
+from pipeline.data.dataset import Dataset
+from pipeline.models.numerics import IMAGENET, Numerics, resolve_precision, statistics
 from tests.support.problems import numerics
 
 CPU = torch.device("cpu")
@@ -24,6 +26,23 @@ def test_imagenets_statistics_by_option() -> None:
     white = made.normalise(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)).flatten()
     expected = torch.tensor([(1 - m) / s for m, s in zip(*IMAGENET, strict=True)], dtype=torch.float64)
     torch.testing.assert_close(white, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cifar10", IMAGENET),
+        ("cifar100", ((129.3 / 255, 124.1 / 255, 112.4 / 255), (68.2 / 255, 65.4 / 255, 70.4 / 255))),
+        ("svhn", ((0.438, 0.444, 0.473), (0.1751, 0.1771, 0.1744))),
+        ("mine", ((0.1,) * 3, (0.2,) * 3)),
+    ],
+)
+def test_usbs_statistics_are_of_the_data_set(name: str, expected: Any) -> None:
+    nothing = dict.fromkeys(Dataset.__dataclass_fields__)
+    dataset = Dataset(**nothing | {"folder": Path("data", name), "mean": (0.1,) * 3, "std": (0.2,) * 3})  # type: ignore[arg-type]
+    assert statistics("usb", dataset) == expected
+    assert statistics("dataset", dataset) == ((0.1,) * 3, (0.2,) * 3)
+    assert statistics("imagenet", dataset) == IMAGENET
 
 
 @pytest.mark.parametrize(("precision", "half"), [("fp32", None), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
