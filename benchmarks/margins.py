@@ -35,7 +35,7 @@ from pipeline.methods.step_types import Inputs, Observed, Outputs, Part, PseudoL
 from pipeline.models.numerics import Numerics
 from pipeline.training.guard import Guard
 from pipeline.training.optimization import build_optimizer
-from pipeline.training.step import SplitPasses
+from pipeline.training.passes import JointPasses
 from pipeline.training.training_run import LOGGED
 
 LABELLED, UNLABELLED, SIZE, FEATURES = 64, 448, 32, 128
@@ -104,7 +104,8 @@ def fixmatch(ranks: Ranks, numerics: Numerics) -> Callable[[int], None]:
     model = models.network(SETTINGS.model, 10, 0, ranks.device, numerics.dtype)
     ddp = torch.nn.parallel.DistributedDataParallel(model) if ranks.world > 1 else model
     optimizer = build_optimizer(model, SETTINGS.optimizer)
-    passes, objective = SplitPasses(model, ddp, numerics, ranks.world), Objective(SETTINGS, 10)
+    passes = JointPasses(ddp, numerics, ranks.world, options=SETTINGS.mixing)
+    objective = Objective(SETTINGS, 10)
     inputs = random_inputs(ranks, 10, torch.arange(10, device=ranks.device), 0)
 
     def step(_: int) -> None:

@@ -57,10 +57,10 @@ def _check_mix(config: Config) -> None:
 
 def _check_mixing(config: Config) -> None:
     mixing = config.mixing
-    if mixing.double_base and (config.forward, mixing.second_pass) != ("joint", "joint"):
-        raise ValueError("mixing.double_base=true needs forward=joint and mixing.second_pass=joint (recipe=release)")
-    if not mixing.update_bn and config.forward != "joint":
-        raise ValueError("mixing.update_bn=false needs forward=joint: with forward=split there is no second pass")
+    if mixing.double_base and mixing.second_pass != "joint":
+        raise ValueError("mixing.double_base=true needs mixing.second_pass=joint, as recipe=release has it")
+    if mixing.second_pass == "joint" and config.forward != "joint":
+        raise ValueError(f"mixing.second_pass=joint needs forward=joint: forward={config.forward} has no joint pass")
     if config.mix == "all" and mixing.halves == "median":
         raise ValueError("mixing.halves=median is for mix=calibratemix; mix=all needs halves by rank")
     if mixing.lambda_from == "fixed" and mixing.alpha > 1:

@@ -10,11 +10,12 @@ PAPER_STEPS = 2**20
 RECIPES: dict[str, dict[str, Any]] = {
     # The paper's equations; gaps filled from the authors' release (Beta draws per direction).
     "paper": {
-        "forward": "split",
+        "forward": "joint",
         "warmup_share": 102400 / PAPER_STEPS,  # "about 100 epochs" of 1024 steps
         "mixing.similarity": "feature",  # the paper's conclusion: "feature dissimilarity"
         "mixing.k_percent": 5.0,
         "mixing.apm_in_warmup": True,  # "at each iteration"
+        "mixing.second_pass": "alone",
         "mixing.loss": "ce",
         "mixing.weight": 1.0,
     },

@@ -41,8 +41,6 @@ class Algorithm(Protocol):
 class Mix(Protocol):
     """What is mixed: ``track`` sees every step, ``groups`` the steps after the warm-up."""
 
-    observes: bool  # True: needs logits or features of the labelled weak views
-
     def track(self, inputs: Inputs, observed: Observed) -> None:
         """Updates what is remembered of each sample."""
         ...

@@ -4,7 +4,7 @@ Words used everywhere: an **index** is a sample's position in its beton; a **row
 keeps of all samples (AUM, APM ...); a **position** counts within a batch. ``b`` images are this rank's, n the batch's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -58,14 +58,18 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the weak views of this rank's images gave, without gradient; nothing ([0, C]) where nobody looks.
+    """What the weak views of this rank's images gave, without gradient.
 
-    ``forwarded``: logits with gradient of the terms whose images the observing pass forwarded already (forward=joint).
+    ``forwarded``: (images, logits with gradient) of the views, where the observing pass learns too (forward=joint).
     """
 
     labelled: Outputs
     unlabelled: Outputs
-    forwarded: Mapping[str, Tensor] = field(default_factory=dict)
+    forwarded: Sequence[tuple[Tensor, Tensor]] = ()
+
+    def logits_of(self, images: Tensor) -> Tensor | None:
+        """Logits [n, C] with gradient of ``images``, the very tensor; None where they are still to be forwarded."""
+        return next((logits for known, logits in self.forwarded if known is images), None)
 
     def logits(self, part: str) -> Tensor | None:
         """[b, C] of the batch's part of that name, None for a part that is not observed."""

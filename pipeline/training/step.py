@@ -1,10 +1,7 @@
-"""The forward passes of a step: observe the weak views without gradient, learn any number of groups with gradient.
+"""What the forward passes of a step share; passes.py has them: observe the views, learn any number of groups."""
 
-The weak views never carry a gradient in these methods, so they are observed by the bare model; one forward/backward
-of all groups (labelled, unlabelled strong, mixed ...) through DDP learns. joint_passes.py has the peers' way instead.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -12,13 +9,12 @@ from torch import Tensor, nn
 
 from pipeline.data.batches import Batch, HostPart
 from pipeline.distributed import Ranks
-from pipeline.methods.objective import evaluate_groups
-from pipeline.methods.step_types import Group, Inputs, Observed, Outputs, Part, StepOutput
+from pipeline.methods.step_types import Group, Inputs, Observed, Part, StepOutput
 from pipeline.models.numerics import Numerics
 
 
 class Passes(Protocol):
-    """The forward passes of a step; ``forward: split | joint`` chooses."""
+    """The forward passes of a step; the option ``forward`` chooses."""
 
     def observe(self, inputs: Inputs) -> Observed:
         """Logits and features of the weak views, detached."""
@@ -43,46 +39,11 @@ def to_device(batch: Batch, split_labels: Tensor, ranks: Ranks) -> Inputs:
     return Inputs(batch.step, {name: put(name, part) for name, part in batch.parts.items()})
 
 
-class SplitPasses:
-    """Observe with the bare ``model``, learn through ``ddp``.
-
-    ``unobserved``: the number of classes where nothing looks at the weak views, which are then not forwarded.
-    ``graphs``: both are compiled, perhaps to CUDA graphs.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        ddp: nn.Module,
-        numerics: Numerics,
-        world: int,
-        *,
-        unobserved: int | None = None,
-        graphs: bool = False,
-    ) -> None:
-        self.model, self.ddp, self.numerics, self.world = model, ddp, numerics, world
-        self.unobserved, self.graphs = unobserved, graphs
-
-    @torch.no_grad()
-    def observe(self, inputs: Inputs) -> Observed:
-        """Forward of all weak views in training mode."""
-        if self.unobserved is not None:
-            nothing = torch.empty(0, self.unobserved, dtype=self.numerics.dtype, device=self.numerics.device)
-            return Observed(Outputs(nothing, nothing), Outputs(nothing, nothing))
-        if self.graphs:
-            torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may be written over
-        labelled, unlabelled = inputs.labelled.weak, inputs.unlabelled.weak
-        logits, features = forward(self.model, [labelled, unlabelled], self.numerics)
-        sizes = [len(labelled), len(unlabelled)]
-        parts = zip(logits.split(sizes), features.split(sizes), strict=True)
-        of_labelled, of_unlabelled = (Outputs(*each) for each in parts)
-        return Observed(of_labelled, of_unlabelled)
-
-    def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
-        """One forward of all groups whose weight is not 0."""
-        learned = [group for group in groups if group.weight]
-        logits, _ = forward(self.ddp, [group.images for group in learned], self.numerics)
-        return evaluate_groups(learned, logits.split([len(group.images) for group in learned]), self.world)
+def views(inputs: Inputs) -> list[Tensor]:
+    """[labelled, weak, strong], in the order of a batch."""
+    labelled, unlabelled = inputs.labelled, inputs.unlabelled
+    assert unlabelled.strong is not None
+    return [labelled.weak, unlabelled.weak, unlabelled.strong]
 
 
 def forward(model: nn.Module, images: Sequence[Tensor], numerics: Numerics) -> tuple[Tensor, Tensor]:
@@ -91,3 +52,15 @@ def forward(model: nn.Module, images: Sequence[Tensor], numerics: Numerics) -> t
     with numerics.autocast():
         logits, features = model(batch)
     return logits, features
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module, freeze: bool) -> Iterator[None]:
+    """Batch norm in training mode that leaves its running statistics alone."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)] if freeze else []
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

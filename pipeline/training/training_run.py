@@ -24,15 +24,15 @@ from pipeline.methods.mixes import MIXES
 from pipeline.methods.mixing import Mixing
 from pipeline.methods.objective import TERMS, Objective
 from pipeline.methods.protocols import MethodContext
-from pipeline.methods.step_types import Inputs, Observed, PseudoLabels, StepOutput
+from pipeline.methods.step_types import Group, Inputs, Observed, PseudoLabels, StepOutput
 from pipeline.models.numerics import Numerics
 from pipeline.runs.host_tuning import cores
 from pipeline.training.checkpoint import State, Tables, Writer, load_newest
 from pipeline.training.guard import Guard
-from pipeline.training.joint_passes import JointPasses
 from pipeline.training.label_quality import LabelQuality
 from pipeline.training.optimization import MovingAverage, build_optimizer
-from pipeline.training.step import Passes, SplitPasses, to_device
+from pipeline.training.passes import JointPasses, ObservingPasses
+from pipeline.training.step import Passes, to_device
 
 # Newer torch has a new name for it and warns at the old one.
 _DDP_OPTIONS = inspect.signature(DistributedDataParallel.__init__).parameters
@@ -177,14 +177,15 @@ class TrainingRun:
         return rows
 
     def _passes(self) -> Passes:
-        config, world, graphs = self.config, self.ranks.world, self.config.compile is not None
+        options, world, graphs = self.config.mixing, self.ranks.world, self.config.compile is not None
         ddp = self._compiled(self.ddp)
-        if config.forward == "joint":
-            methods: dict[str, Any] = {"algorithm": self.algorithm, "objective": self.objective}
-            return JointPasses(ddp, self.numerics, world, options=config.mixing, graphs=graphs, **methods)
-        needed = config.unlabelled_batch > 0 or self.mix.observes
-        unobserved = None if needed else self.num_classes
-        return SplitPasses(self._compiled(self.model), ddp, self.numerics, world, unobserved=unobserved, graphs=graphs)
+        if self.config.forward == "joint":
+            return JointPasses(ddp, self.numerics, world, options=options, label=self._base_groups, graphs=graphs)
+        model = self._compiled(self.model)
+        return ObservingPasses(model, ddp, self.numerics, world, update_bn=options.update_bn, graphs=graphs)
+
+    def _base_groups(self, inputs: Inputs, logits: Tensor) -> list[Group]:
+        return self.objective.groups(inputs, self.algorithm.pseudo_label(logits, inputs.unlabelled.rows))
 
     def _compiled(self, module: nn.Module) -> nn.Module:
         """The same weights behind fixed-shape graphs; learn has two, before and after the warm-up."""

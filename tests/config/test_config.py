@@ -69,8 +69,8 @@ def test_mistakes_are_named(setting: str, message: str) -> None:
             ["algorithm=supervised", "mix=random", "mixing.members=unlabelled"],
             "mixing.members=unlabelled needs unlabelled",
         ),
-        (["mixing.double_base=true"], "needs forward=joint"),
-        (["mixing.update_bn=false"], "needs forward=joint"),
+        (["mixing.double_base=true"], "needs mixing.second_pass=joint"),
+        (["mixing.second_pass=joint", "forward=observe"], "needs forward=joint"),
         (["mix=all", "mixing.halves=median"], "halves by rank"),
         (["mixing.lambda_from=fixed", "mixing.alpha=2"], "between 0 and 1"),
         (["mixing.all_pairs=LE+XX"], r"unknown \['LE\+XX'\]"),
@@ -122,7 +122,8 @@ def test_recipes_are_sets_of_options() -> None:
     """FACTS section 5: where the authors' code and the paper's equations differ."""
     paper, release = (config.load(None, ["dataset=x", f"recipe={name}"]) for name in ("paper", "release"))
     assert (paper.warmup, release.warmup) == (102400, 150000)
-    assert (paper.forward, release.forward) == ("split", "joint")
+    assert (paper.forward, release.forward) == ("joint", "joint")
+    assert (paper.mixing.second_pass, release.mixing.second_pass) == ("alone", "joint")
     assert (paper.mixing.similarity, release.mixing.similarity) == ("feature", "pixel")
     assert (paper.mixing.k_count, release.mixing.k_count) == (None, 15)
     assert (paper.mixing.loss, release.mixing.loss, release.mixing.weight) == ("ce", "bce", 2)

@@ -40,12 +40,7 @@ class Reference:
         """The loss terms of one step, after which everything has moved."""
         self.weak, self.strong = inputs.labelled.weak, inputs.unlabelled.strong
         views = [self.weak, inputs.unlabelled.weak, self.strong]
-        nobody_looks = self.config.algorithm == "supervised" and self.config.mix in ("none", "random")
-        first = (
-            [(torch.zeros(len(v), CLASSES),) * 2 for v in views[:2]]
-            if nobody_looks
-            else self.forward(views if self.config.forward == "joint" else views[:2])
-        )
+        first = self.forward(views)
         observed = [(z.detach().numpy(), f.detach().numpy()) for z, f in first[:2]]
         who = inputs.unlabelled.index.tolist()
         targets, weights = self.label(observed[1][0], who)
@@ -67,12 +62,8 @@ class Reference:
     def objective(self, inputs: Inputs, first: list[Any], targets: list[int], weights: list[float], mixed: Any) -> Any:
         """(loss, [labelled, unlabelled, mix]); the terms of a second base loss are not told."""
         options, nothing = self.config.mixing, torch.zeros((), dtype=torch.float64)
-        mine = [self.weak, self.strong]
-        if self.config.forward == "split":
-            logits = [z for z, _ in self.forward([*mine, *([mixed[0]] if mixed else [])])]
-            base = self.base(inputs, *logits[:2], targets, weights)
-            mix = self.mix_loss(logits[2], mixed[1]) if mixed else nothing
-            return base[0] + base[1] + mix * options.weight, (*base, mix)
+        if self.config.forward == "observe":
+            first = [z for z, _ in self.forward([self.weak, inputs.unlabelled.weak[:0], self.strong])]
         base, mix, again = self.base(inputs, first[0], first[2], targets, weights), nothing, ()
         if mixed and options.second_pass == "alone":
             mix = self.mix_loss(self.forward([mixed[0]])[0][0], mixed[1])

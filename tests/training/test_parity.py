@@ -52,13 +52,13 @@ METHODS = [
 MORE = [
     "algorithm=fixmatch mix=none",
     "algorithm=fixmatch mix=random",
-    "algorithm=fixmatch mix=random forward=joint mixing.second_pass=alone",
-    "algorithm=fixmatch mix=calibratemix forward=joint",
+    "algorithm=fixmatch mix=calibratemix forward=observe",
+    "algorithm=fixmatch mix=calibratemix mixing.second_pass=joint",
     "algorithm=flexmatch mix=none label_smoothing=.1",
     "algorithm=flexmatch mix=calibratemix",
     "algorithm=flexmatch mix=all",
     "algorithm=softmatch mix=none",
-    "algorithm=softmatch mix=all forward=joint mixing.second_pass=alone",
+    "algorithm=softmatch mix=all",
     "algorithm=supervised mix=calibratemix",
     "algorithm=supervised mix=random",
 ]

@@ -8,16 +8,17 @@ import torch
 import torch.nn.functional as F
 
 from pipeline import config, models
-from pipeline.config.options import ModelConfig
+from pipeline.config.options import FORWARDS, ModelConfig
 from pipeline.data.batches import Batch, HostPart
 from pipeline.methods.losses import cross_entropy
 from pipeline.methods.objective import Objective, smoothed_loss
-from pipeline.methods.step_types import Group, Inputs, Observed, PseudoLabels, StepOutput
-from pipeline.training.joint_passes import JointPasses, frozen_statistics
-from pipeline.training.step import SplitPasses, to_device
+from pipeline.methods.step_types import Group, Inputs, PseudoLabels, StepOutput
+from pipeline.training.passes import JointPasses, ObservingPasses
+from pipeline.training.step import Passes, frozen_statistics, to_device
 from tests.support.problems import CLASSES, batch, context, numerics
 from tests.support.ranks import alone
 
+BOTH = pytest.mark.parametrize("forward", FORWARDS)
 NUM, UNLABELLED = 4, 12
 PSEUDO = PseudoLabels(torch.arange(UNLABELLED) % CLASSES, torch.arange(UNLABELLED).double() / UNLABELLED)
 MIXED = Group(
@@ -46,12 +47,15 @@ def mixed(*sets: str) -> Group:
     return replace(MIXED, loss=loss, weight=settings.mixing.weight)
 
 
-def split_passes(model: torch.nn.Module, unobserved: int | None = None) -> SplitPasses:
-    return SplitPasses(model, model, numerics(), 1, unobserved=unobserved)
+def passes_of(model: torch.nn.Module, forward: str, *sets: str) -> Passes:
+    options = context(f"forward={forward}", *sets).config.mixing
+    if forward == "observe":
+        return ObservingPasses(model, model, numerics(), 1, update_bn=options.update_bn)
+    return JointPasses(model, numerics(), 1, options=options)
 
 
-def learn(model: torch.nn.Module, given: Inputs, mix: bool, *sets: str) -> StepOutput:
-    passes = split_passes(model)
+def learn(model: torch.nn.Module, given: Inputs, forward: str, mix: bool, *sets: str) -> StepOutput:
+    passes = passes_of(model, forward, *sets)
     groups = Objective(context(*sets).config, CLASSES).groups(given, PSEUDO)
     return passes.learn(given, passes.observe(given), [*groups, mixed(*sets)] if mix else groups)
 
@@ -63,22 +67,25 @@ def check(output: StepOutput, loss: torch.Tensor, **terms: torch.Tensor) -> None
         torch.testing.assert_close(output.terms[name], value)
 
 
-def test_observe_has_no_gradient_and_runs_in_training_mode() -> None:
-    model = network("batch")
+@BOTH
+def test_the_weak_views_are_observed_among_all_views(forward: str) -> None:
+    """In training mode, under the statistics of the batch that the losses train: once they were observed alone."""
+    model, other = network("batch"), network("batch")
+    other.load_state_dict(model.state_dict())
     before = model.norm.running_mean.clone()
-    observed = split_passes(model).observe(inputs())
-    assert not observed.unlabelled.logits.requires_grad
-    shapes = observed.labelled.logits.shape, observed.unlabelled.features.shape
-    assert shapes == ((NUM, CLASSES), (UNLABELLED, 64))
+    observed = passes_of(model, forward).observe(inputs())
+    logits, features = other(joint_batch())
+    torch.testing.assert_close(observed.labelled.logits, logits[:NUM].detach())
+    torch.testing.assert_close(observed.unlabelled.logits, logits[NUM : NUM + UNLABELLED].detach())
+    torch.testing.assert_close(observed.unlabelled.features, features[NUM : NUM + UNLABELLED].detach())
+    assert not any(x.requires_grad for outputs in (observed.labelled, observed.unlabelled) for x in outputs)
     assert not torch.equal(model.norm.running_mean, before)
 
 
-def test_nothing_is_observed_where_nothing_looks() -> None:
-    model = network("batch")
-    before = model.norm.running_mean.clone()
-    observed = split_passes(model, unobserved=CLASSES).observe(inputs())
-    assert observed.unlabelled.logits.shape == (0, CLASSES)
-    assert torch.equal(model.norm.running_mean, before)
+def joint_batch() -> torch.Tensor:
+    """[labelled, weak, strong] of the fixed batch."""
+    parts = inputs()
+    return numerics().normalise(torch.cat([parts.labelled.weak, parts.unlabelled.weak, parts.unlabelled.strong]))
 
 
 def expected_terms(model: torch.nn.Module, given: Inputs, eps: float = 0.0) -> tuple[torch.Tensor, ...]:
@@ -92,13 +99,14 @@ def expected_terms(model: torch.nn.Module, given: Inputs, eps: float = 0.0) -> t
     return labelled, (per_image * PSEUDO.weight).mean(), mix
 
 
+@BOTH
 @pytest.mark.parametrize("eps", [0.0, 0.1])
-def test_terms_equal_the_equations(eps: float) -> None:
+def test_terms_equal_the_equations(eps: float, forward: str) -> None:
     model, given = network(), inputs()
-    output = learn(model, given, True, "unlabelled.weight=2", "mixing.weight=0.5", f"label_smoothing={eps}")
+    output = learn(model, given, forward, True, "unlabelled.weight=2", "mixing.weight=0.5", f"label_smoothing={eps}")
     labelled, unlabelled, mix = expected_terms(model, given, eps)
     check(output, labelled + 2 * unlabelled + 0.5 * mix, labelled=labelled, unlabelled=unlabelled, mix=mix)
-    plain = learn(model, given, False, f"label_smoothing={eps}")
+    plain = learn(model, given, forward, False, f"label_smoothing={eps}")
     check(plain, labelled + unlabelled, labelled=labelled, unlabelled=unlabelled)
     assert not any(losses.requires_grad for losses in output.per_image.values())
 
@@ -107,24 +115,27 @@ def test_terms_equal_the_equations(eps: float) -> None:
 def test_smoothing_acts_where_it_is_asked_to(where: str) -> None:
     model, given, names = network(), inputs(), ("labelled", "unlabelled", "mixed")
     off = [f"smoothing.{x}=false" for x in names if x != where]
-    output = learn(model, given, True, "label_smoothing=0.1", *off)
+    output = learn(model, given, "joint", True, "label_smoothing=0.1", *off)
     plain, smoothed = expected_terms(model, given), expected_terms(model, given, 0.1)
     for name, term, p, s in zip(names, ("labelled", "unlabelled", "mix"), plain, smoothed, strict=True):
         torch.testing.assert_close(output.terms[term], s if name == where else p)
 
 
-def test_a_group_of_weight_0_is_not_forwarded() -> None:
-    """Nor does it touch the batch statistics that the others are normalised with."""
+@BOTH
+def test_a_group_of_weight_0_is_not_learned(forward: str) -> None:
+    """Nor is a mixed one forwarded, which would move the running statistics."""
     model, without, given = network("batch"), network("batch"), inputs()
-    output = learn(model, given, True, "unlabelled.weight=0", "mixing.weight=0")
-    passes, groups = split_passes(without), Objective(context().config, CLASSES).groups(given, PSEUDO)
+    output = learn(model, given, forward, True, "unlabelled.weight=0", "mixing.weight=0")
+    passes, groups = passes_of(without, forward), Objective(context().config, CLASSES).groups(given, PSEUDO)
     check(output, passes.learn(given, passes.observe(given), groups[:1]).loss, labelled=output.loss)
     torch.testing.assert_close(model.norm.running_mean, without.norm.running_mean)
 
 
-def test_groups_of_any_number_and_place() -> None:
+@BOTH
+def test_groups_of_any_number_and_place(forward: str) -> None:
     """A second set with soft targets beside the first; a group that stands in for the labelled images."""
-    model, given, passes = network(), inputs(), split_passes(network())
+    model, given = network(), inputs()
+    passes = passes_of(model, forward)
     (labelled, unlabelled), observed = Objective(context().config, CLASSES).groups(given, PSEUDO), passes.observe(given)
     more = Group("generated", given.unlabelled.weak[:6], MIXED.targets[[0, 1, 2, 3, 0, 1]], cross_entropy, 6, 0.25)
     output = passes.learn(given, observed, [more, labelled, MIXED, unlabelled])
@@ -137,75 +148,58 @@ def test_groups_of_any_number_and_place() -> None:
     check(replaced, mix + second, labelled=mix, unlabelled=second)
 
 
-def test_only_the_objective_trains_and_the_weak_views_do_not() -> None:
+@BOTH
+def test_only_the_objective_trains_and_the_weak_views_do_not(forward: str) -> None:
     model, given = network(), inputs()
     blank = replace(given.unlabelled, weak=torch.zeros_like(given.unlabelled.weak))
     other = replace(given, parts={**given.parts, "unlabelled": blank})
-    losses = [learn(model, views, False).loss for views in (given, other)]
+    losses = [learn(model, views, forward, False).loss for views in (given, other)]
     assert losses[0] == losses[1]
     losses[0].backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
-class Fixed:
-    """An algorithm that counts how often it is asked."""
+def test_mixed_images_have_statistics_of_their_own() -> None:
+    """By default; with second_pass=joint all views are forwarded with them again."""
+    base = network("batch")
+    logits = base(joint_batch())[0]
+    for second_pass in ("alone", "joint"):
+        model, given = network("batch"), inputs()
+        output = learn(model, given, "joint", True, f"mixing.second_pass={second_pass}")
+        torch.testing.assert_close(output.terms["labelled"], F.cross_entropy(logits[:NUM], given.labelled.labels))
+        batch = MIXED.images if second_pass == "alone" else torch.cat([MIXED.images, joint_batch()])
+        mixed_logits = network("batch")(batch)[0][:4].log_softmax(1)
+        expected = -((MIXED.targets * mixed_logits).sum(1) * MIXED.image_weights).sum() / 4
+        torch.testing.assert_close(output.terms["mix"], expected)
 
-    def __init__(self) -> None:
-        self.asked: list[torch.Tensor] = []
 
-    def pseudo_label(self, logits: torch.Tensor, rows: torch.Tensor) -> PseudoLabels:
-        self.asked.append(logits)
-        return PSEUDO
-
-    def state(self) -> dict:
-        return {}
-
-
-def joint(model: torch.nn.Module, *sets: str) -> tuple[StepOutput, Observed, Fixed]:
-    algorithm, given, sets = Fixed(), inputs(), ("forward=joint", *sets)
-    settings = context(*sets).config
+def test_the_base_loss_counts_twice_by_option_only() -> None:
+    """And the algorithm labels again, from the weak views of the second pass."""
+    model, given, asked = network(), inputs(), list[torch.Tensor]()
+    settings = context("mixing.second_pass=joint", "mixing.double_base=true", "mixing.weight=2").config
     objective = Objective(settings, CLASSES)
-    passes = JointPasses(model, numerics(), 1, options=settings.mixing, algorithm=algorithm, objective=objective)  # type: ignore[arg-type]
+
+    def label(views: Inputs, logits: torch.Tensor) -> list[Group]:
+        asked.append(logits)
+        return objective.groups(views, PSEUDO)
+
+    passes = JointPasses(model, numerics(), 1, options=settings.mixing, label=label)
     observed = passes.observe(given)
-    return passes.learn(given, observed, [*objective.groups(given, PSEUDO), mixed(*sets)]), observed, algorithm
-
-
-def test_joint_equals_split_where_images_do_not_touch() -> None:
-    """With group norm the grouping of passes changes nothing; the base loss counts twice by option only."""
-    model, given = network(), inputs()
+    output = passes.learn(given, observed, [*objective.groups(given, PSEUDO), mixed("mixing.weight=2")])
     labelled, unlabelled, mix = expected_terms(model, given)
     terms = {"labelled": labelled, "unlabelled": unlabelled, "mix": mix}
-    for second_pass in ("joint", "alone"):
-        output, observed, algorithm = joint(model, f"mixing.second_pass={second_pass}")
-        check(output, labelled + unlabelled + mix, **terms)
-        assert not observed.unlabelled.logits.requires_grad
-        assert algorithm.asked == []
-    output, observed, algorithm = joint(model, "mixing.double_base=true", "mixing.weight=2")
     check(output, 2 * (labelled + unlabelled) + 2 * mix, **terms)
-    torch.testing.assert_close(algorithm.asked[0], observed.unlabelled.logits)
+    assert len(asked) == 1 and not asked[0].requires_grad
+    torch.testing.assert_close(asked[0], observed.unlabelled.logits)
 
 
-def joint_batch() -> torch.Tensor:
-    """[labelled, weak, strong] of the fixed batch."""
-    parts = inputs()
-    return numerics().normalise(torch.cat([parts.labelled.weak, parts.unlabelled.weak, parts.unlabelled.strong]))
-
-
-def test_a_joint_batch_norm_sees_all_three_views() -> None:
-    model, other = network("batch"), network("batch")
-    other.load_state_dict(model.state_dict())
-    logits, _ = other(joint_batch())
-    _, observed, _ = joint(model)
-    torch.testing.assert_close(observed.unlabelled.logits, logits[NUM : NUM + UNLABELLED].detach())
-
-
-def test_second_pass_may_leave_running_statistics_alone() -> None:
-    moved, kept = network("batch"), network("batch")
-    joint(moved)
-    joint(kept, "mixing.update_bn=false")
-    first_pass = network("batch")
-    first_pass(joint_batch())
-    torch.testing.assert_close(kept.norm.running_mean, first_pass.norm.running_mean)
+@BOTH
+def test_mixed_images_may_leave_running_statistics_alone(forward: str) -> None:
+    moved, kept, plain = network("batch"), network("batch"), network("batch")
+    learn(moved, inputs(), forward, True)
+    learn(kept, inputs(), forward, True, "mixing.update_bn=false")
+    learn(plain, inputs(), forward, False)
+    torch.testing.assert_close(kept.norm.running_mean, plain.norm.running_mean)
     assert not torch.allclose(moved.norm.running_mean, kept.norm.running_mean)
     with frozen_statistics(kept, freeze=True):
         assert kept.norm.momentum == 0
@@ -223,4 +217,4 @@ def test_rows_name_the_global_labelled_batch() -> None:
     assert made.labelled.labels.tolist() == [2, 0, 2, 0]
     assert made.labelled.index.tolist() == [7, 3, 7, 9]
     assert made.parts["other"].labels is None and made.labelled.strong is None
-    assert config.load(None, ["dataset=x"]).forward == "split"
+    assert config.load(None, ["dataset=x"]).forward == "joint"

@@ -89,7 +89,7 @@ def test_no_method_waits_for_the_device(data: Path, tmp_path: Path, algorithm: s
 
 
 @pytest.mark.parametrize(
-    "sets", [["recipe=release"], ["forward=joint"], ["precision=fp32"], ["mixing.similarity=pixel"]]
+    "sets", [["recipe=release"], ["forward=observe"], ["precision=fp32"], ["mixing.similarity=pixel"]]
 )
 def test_no_option_waits_for_the_device(data: Path, tmp_path: Path, sets: list[str]) -> None:
     assert alone(guarded, settings(data, tmp_path / "run", "mix=calibratemix", *sets)) > 100 * STEPS

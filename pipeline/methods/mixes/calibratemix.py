@@ -17,8 +17,6 @@ from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, Saved
 class CalibrateMix:
     """Pairs every labelled image of the pool with ``mixing.per_labelled`` partners."""
 
-    observes = True
-
     def __init__(self, context: MethodContext) -> None:
         self.config, self.options = context.config, context.config.mixing
         self.difficulty = Difficulty(context)

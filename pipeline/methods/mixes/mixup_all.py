@@ -18,8 +18,6 @@ from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, Saved
 class MixupAll:
     """``mixing.all_pairs`` lists the kinds of pairs; ``mixing.all_k_percent`` > 0 prefers dissimilar partners."""
 
-    observes = True
-
     def __init__(self, context: MethodContext) -> None:
         self.config, self.options = context.config, context.config.mixing
         self.kinds = [kind.split("+") for kind in self.options.all_pairs.split()]

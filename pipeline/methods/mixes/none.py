@@ -8,8 +8,6 @@ from pipeline.methods.step_types import Group, Inputs, Observed, Saved
 class NoMix:
     """Remembers nothing, mixes nothing."""
 
-    observes = False
-
     def __init__(self, context: MethodContext) -> None:
         """Needs nothing."""
 

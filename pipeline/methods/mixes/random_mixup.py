@@ -15,8 +15,6 @@ from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, Saved
 class RandomMixup:
     """As many mixed images as CalibrateMix makes: ``mixing.per_labelled`` for each labelled image. Keeps no state."""
 
-    observes = False
-
     def __init__(self, context: MethodContext) -> None:
         self.config, self.options = context.config, context.config.mixing
 

@@ -1,0 +1,142 @@
+"""The forward passes of a step. Pseudo-labels come from the batch-norm statistics that the losses are computed under.
+
+Weak views alone have other statistics than the batch of a loss, and a network that never trains under them drifts away
+from them: its pseudo-labels go wrong while its losses fall (docs/pseudo_labels.md has the measurements). So labelled,
+weak and strong views are always forwarded together; mixed images come in a pass of their own.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config.options import MixingConfig
+from pipeline.methods.objective import evaluate_groups
+from pipeline.methods.step_types import Group, Inputs, Observed, Outputs, StepOutput
+from pipeline.models.numerics import Numerics
+from pipeline.training.step import forward, frozen_statistics, views
+
+
+class JointPasses:
+    """``forward: joint``: all views in one pass with gradient, as the peers train; then what that did not forward.
+
+    ``mixing.second_pass``: mixed images ``alone``, or ``joint`` with all views again (recipe=release);
+    ``mixing.double_base`` adds the base loss of that second pass, for which the algorithm labels again.
+    """
+
+    def __init__(
+        self,
+        ddp: nn.Module,
+        numerics: Numerics,
+        world: int,
+        *,
+        options: MixingConfig,
+        label: Callable[[Inputs, Tensor], list[Group]] | None = None,
+        graphs: bool = False,
+    ) -> None:
+        """``label``: the base groups under these logits [b_u, C] of the weak views, needed for double_base.
+
+        ``graphs``: ``ddp`` is compiled, perhaps to CUDA graphs.
+        """
+        self.ddp, self.numerics, self.world, self.options = ddp, numerics, world, options
+        self.label, self.graphs = label, graphs
+
+    def observe(self, inputs: Inputs) -> Observed:
+        """The first pass; what ``learn`` needs of it travels in ``Observed.forwarded``."""
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may be written over
+        images = views(inputs)
+        logits, features = forward(self.ddp, images, self.numerics)
+        sizes = [len(view) for view in images]
+        parts = logits.split(sizes)
+        of_labelled, of_weak, _ = features.detach().split(sizes)
+        return Observed(
+            Outputs(parts[0].detach(), of_labelled),
+            Outputs(parts[1].detach(), of_weak),
+            list(zip(images, parts, strict=True)),
+        )
+
+    def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
+        """The groups whose images the first pass forwarded, then the others in a second pass."""
+        learned = [group for group in groups if group.weight]
+        known = [(group, observed.logits_of(group.images)) for group in learned]
+        first = [(group, logits) for group, logits in known if logits is not None]
+        others = [group for group, logits in known if logits is None]
+        output = evaluate_groups([group for group, _ in first], [logits for _, logits in first], self.world)
+        if not others:
+            return output
+        with frozen_statistics(self.ddp, freeze=not self.options.update_bn):
+            return sum_of(output, *self._second_pass(inputs, others))
+
+    def _second_pass(self, inputs: Inputs, others: Sequence[Group]) -> list[StepOutput]:
+        """The terms of ``others`` and, if asked for, the base loss again."""
+        again = [] if self.options.second_pass == "alone" else views(inputs)
+        images = [*(group.images for group in others), *again]
+        logits, _ = forward(self.ddp, images, self.numerics)
+        parts = logits.split([len(each) for each in images])
+        second = evaluate_groups(others, parts[: len(others)], self.world)
+        if not self.options.double_base:
+            return [second]
+        labelled, weak, strong = parts[len(others) :]
+        assert self.label is not None
+        return [second, evaluate_groups(self.label(inputs, weak.detach()), [labelled, strong], self.world)]
+
+
+class ObservingPasses:
+    """``forward: observe``: all views without gradient by the bare ``model``, then what is learned through ``ddp``.
+
+    An eighth less arithmetic than joint and half its activations; the losses miss the weak views' statistics.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        ddp: nn.Module,
+        numerics: Numerics,
+        world: int,
+        *,
+        update_bn: bool = True,
+        graphs: bool = False,
+    ) -> None:
+        """``update_bn``: mixed images count in the running statistics. ``graphs``: both modules are compiled."""
+        self.model, self.ddp, self.numerics, self.world = model, ddp, numerics, world
+        self.update_bn, self.graphs = update_bn, graphs
+
+    @torch.no_grad()
+    def observe(self, inputs: Inputs) -> Observed:
+        """Forward of all views in training mode."""
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        images = views(inputs)
+        logits, features = forward(self.model, images, self.numerics)
+        sizes = [len(view) for view in images]
+        parts = list(zip(logits.split(sizes), features.split(sizes), strict=True))
+        return Observed(Outputs(*parts[0]), Outputs(*parts[1]))
+
+    def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
+        """The views that are learned in one pass, then the others, such as mixed images, in a second."""
+        learned = [group for group in groups if group.weight]
+        known = [any(group.images is view for view in views(inputs)) for group in learned]
+        first = [group for group, is_view in zip(learned, known, strict=True) if is_view]
+        others = [group for group, is_view in zip(learned, known, strict=True) if not is_view]
+        outputs = [self._learn(first)] if first else []
+        if others:
+            with frozen_statistics(self.ddp, freeze=not self.update_bn):
+                outputs.append(self._learn(others))
+        return sum_of(*outputs)
+
+    def _learn(self, groups: Sequence[Group]) -> StepOutput:
+        images = [group.images for group in groups]
+        logits, _ = forward(self.ddp, images, self.numerics)
+        return evaluate_groups(groups, logits.split([len(each) for each in images]), self.world)
+
+
+def sum_of(*outputs: StepOutput) -> StepOutput:
+    """Losses added; of a term that occurs twice, the first is told."""
+    loss, terms, per_image = outputs[0].loss, dict[str, Tensor](), dict[str, Tensor]()
+    for output in outputs[1:]:
+        loss = loss + output.loss
+    for output in reversed(outputs):
+        terms |= output.terms
+        per_image |= output.per_image
+    return StepOutput(loss, terms, per_image)
