@@ -11,9 +11,10 @@ export OMP_NUM_THREADS ?= 1
 export VENV
 
 QUICKSTART := runs/quickstart
+GRID := --grid configs/quickstart.yaml
+SEED_0 := $(QUICKSTART)/digits/fixmatch/1/0-* $(QUICKSTART)/digits/fixmatch-calibratemix/1/0-*
 # The tests of a file stay in one process, those of a group too: tests/conftest.py.
 TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
-TRAIN := $(BIN)/torchrun --standalone --nproc_per_node=2 pipeline/train.py --config configs/digits.yaml
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -22,13 +23,14 @@ TRAIN := $(BIN)/torchrun --standalone --nproc_per_node=2 pipeline/train.py --con
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-quickstart: setup ## train FixMatch with and without CalibrateMix on the digits and compare them
+quickstart: setup ## train FixMatch with and without CalibrateMix on the digits, three seeds each, and compare them
 	$(BIN)/python dataprep/make_beton.py digits --out data
-	$(TRAIN) --set mix=none out=$(QUICKSTART)/fixmatch
-	$(TRAIN) --set mix=calibratemix out=$(QUICKSTART)/calibratemix
-	$(BIN)/python pipeline/compare.py $(QUICKSTART)/fixmatch $(QUICKSTART)/calibratemix --plot $(QUICKSTART)/reliability.png
+	$(BIN)/python slurm/submit.py $(GRID) --cluster local --cpus-per-task 1
+	$(BIN)/python slurm/collect.py $(GRID)
 	@echo
-	$(BIN)/python pipeline/evaluate.py $(QUICKSTART)/fixmatch $(QUICKSTART)/calibratemix
+	$(BIN)/python pipeline/compare.py $(SEED_0) --plot $(QUICKSTART)/reliability.png
+	@echo
+	$(BIN)/python pipeline/evaluate.py $(SEED_0) --out $(QUICKSTART)/report
 
 ifdef ARGS
 test: setup

@@ -187,14 +187,13 @@ def test_broken_and_unfit_pythons_are_passed_over(checkout: Path, bare_path: Pat
 def test_make_shows_the_quickstart_commands() -> None:
     result = run("make", "-n", "quickstart")
     assert result.returncode == 0, result.stderr
-    train = ".venv/bin/torchrun --standalone --nproc_per_node=2 pipeline/train.py --config configs/digits.yaml"
-    pair = ("runs/quickstart/fixmatch", "runs/quickstart/calibratemix")
+    pair = "runs/quickstart/digits/fixmatch/1/0-* runs/quickstart/digits/fixmatch-calibratemix/1/0-*"
     expected = [
         ".venv/bin/python dataprep/make_beton.py digits --out data",
-        f"{train} --set mix=none out={pair[0]}",
-        f"{train} --set mix=calibratemix out={pair[1]}",
-        f".venv/bin/python pipeline/compare.py {pair[0]} {pair[1]} --plot runs/quickstart/reliability.png",
-        f".venv/bin/python pipeline/evaluate.py {pair[0]} {pair[1]}",
+        ".venv/bin/python slurm/submit.py --grid configs/quickstart.yaml --cluster local --cpus-per-task 1",
+        ".venv/bin/python slurm/collect.py --grid configs/quickstart.yaml",
+        f".venv/bin/python pipeline/compare.py {pair} --plot runs/quickstart/reliability.png",
+        f".venv/bin/python pipeline/evaluate.py {pair} --out runs/quickstart/report",
     ]
     lines = result.stdout.splitlines()
     assert [line for line in lines if line.startswith(".venv/bin/")] == expected

@@ -31,7 +31,7 @@ class DataSet:
 
 # Label counts are those of the paper's tables; SVHN is mirrored as in USB and TorchSSL.
 DATASETS: dict[str, DataSet] = {
-    "digits": DataSet(list_digits, labels_per_class=(4, 25), flip=False, needs_source=False),
+    "digits": DataSet(list_digits, labels_per_class=(1, 4, 25), flip=False, needs_source=False),
     "cifar10": DataSet(list_cifar10, labels_per_class=(4, 25, 400), flip=True, download=True),
     "cifar100": DataSet(list_cifar100, labels_per_class=(4, 25, 100), flip=True, download=True),
     "svhn": DataSet(list_svhn, labels_per_class=(4, 100), flip=True, download=True),
