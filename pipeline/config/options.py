@@ -119,6 +119,16 @@ class MixingConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LadderConfig:
+    """Variants of the passes of forward=ladder, to find out which of them matters (docs/pseudo_labels.md)."""
+
+    observe: str = option("all", "what observes the weak views", ("weak", "all", "running", "ema"))
+    mixed: str = option("with", "learn mixed images with the others, or in a pass of their own", ("with", "alone"))
+    learn_weak: bool = option(False, "forward the weak views in the learning pass too; no loss uses them")
+    writes: str = option("observe learn mixed", "passes that write the running statistics")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationConfig:
     weights: str = option("ema", "weights that are evaluated: the moving average, or the raw ones", ("ema", "raw"))
     ece_bins: int = option(10, "number of bins of ece (ece15 always has 15)", minimum=1)
@@ -140,7 +150,7 @@ class Config:
     warmup_steps: int | None = option(None, "steps before mixing starts; null = steps x warmup_share", minimum=0)
     warmup_share: float = option(102400 / PAPER_STEPS, "share of steps before mixing starts", minimum=0)
     forward: str = option(
-        "split", "observe without gradient then learn, or one joint pass as peers", ("split", "joint")
+        "split", "observe without gradient then learn, or one joint pass as peers", ("split", "joint", "ladder")
     )
     precision: str = option("auto", "number format; auto = bf16 where the hardware has it", PRECISIONS)
     log_every: int = option(256, "steps between training lines of metrics.jsonl", minimum=1)
@@ -159,6 +169,7 @@ class Config:
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
+    ladder: LadderConfig = field(default_factory=LadderConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     @property

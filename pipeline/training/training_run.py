@@ -30,6 +30,7 @@ from pipeline.runs.host_tuning import cores
 from pipeline.training.checkpoint import State, Tables, Writer, load_newest
 from pipeline.training.guard import Guard
 from pipeline.training.joint_passes import JointPasses
+from pipeline.training.ladder_passes import LadderPasses
 from pipeline.training.label_quality import LabelQuality
 from pipeline.training.optimization import MovingAverage, build_optimizer
 from pipeline.training.step import Passes, SplitPasses, to_device
@@ -179,6 +180,8 @@ class TrainingRun:
     def _passes(self) -> Passes:
         config, world, graphs = self.config, self.ranks.world, self.config.compile is not None
         ddp = self._compiled(self.ddp)
+        if config.forward == "ladder":
+            return LadderPasses(self, ddp)
         if config.forward == "joint":
             methods: dict[str, Any] = {"algorithm": self.algorithm, "objective": self.objective}
             return JointPasses(ddp, self.numerics, world, options=config.mixing, graphs=graphs, **methods)
