@@ -12,6 +12,7 @@ The last line is one JSON object:
   default_x         how many times faster ours with default options is than the peer with its own
   floor_x           time of ours with default options over the time of the floor in the same precision, at least 1
   mix_cost_percent  what CalibrateMix adds to the time of FixMatch (it learns 1/8 more images)
+  observe_x         time of ours with default options over its time with forward=observe
 """
 
 import argparse
@@ -35,6 +36,7 @@ OURS = {
     "fp32": ["precision=fp32"],
     "default": [],
     "mix": ["mix=calibratemix", "warmup_steps=0"],
+    "observe": ["forward=observe"],
 }
 RATIO = 7
 # What is timed: name, contender, action. All steps but the floors', which are a forward and a backward pass.
@@ -47,6 +49,7 @@ TURNS = (
     ("ours, with loader", "default", "loader"),
     ("floor", "default", "floor"),
     ("ours, CalibrateMix", "mix", "memory"),
+    ("ours, observe", "observe", "memory"),
 )
 
 
@@ -95,6 +98,7 @@ def report(spent: dict[str, list[float]], about: dict[str, Any], args: argparse.
         "default_x": medians["peer"] / medians["ours"],
         "floor_x": medians["ours"] / medians["floor"],
         "mix_cost_percent": 100 * (medians["ours, CalibrateMix"] / medians["ours"] - 1),
+        "observe_x": medians["ours"] / medians["ours, observe"],
     }
 
 

@@ -158,7 +158,7 @@ def test_step(peer_stand_in: None, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     given = ["--model", "wrn-10-1", "--labelled", 2, "--rounds", 1, "--steps", 1, "--peak-tflops", 1]
     assert run("step", monkeypatch, *given) == 0
     found = last_line(capsys)
-    assert set(found) == {"fp32_x", "default_x", "floor_x", "mix_cost_percent"} and found["floor_x"] > 0
+    assert set(found) == {"fp32_x", "default_x", "floor_x", "mix_cost_percent", "observe_x"} and found["floor_x"] > 0
 
 
 class Mirror:
