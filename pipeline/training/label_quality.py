@@ -6,9 +6,13 @@ mean weight, per predicted class. Nothing of this flows back into a step.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.data.dataset import Dataset
+from pipeline.data.streams import VirtualShards
+from pipeline.distributed import Ranks
 from pipeline.methods.step_types import PseudoLabels
 
 COUNTS = ("all", "used", "known", "wrong")  # images, weight, weight where the label is known, weight where it is wrong
@@ -50,3 +54,14 @@ def summary_by_class(by_class: Tensor) -> dict[str, Any]:
         name: [a / b if b > 0 else None for a, b in zip(rows[part], rows[whole], strict=True)]
         for name, (part, whole) in pairs.items()
     }
+
+
+def hidden_labels(dataset: Dataset, shards: VirtualShards, num_rows: int, ranks: Ranks) -> Tensor:
+    """True labels [num_rows] int64 by this rank's table rows, -1 where the data set knows none."""
+    hidden = torch.full((num_rows,), -1, dtype=torch.int64)
+    if num_rows:
+        owned = shards.owned(ranks.rank, ranks.world)
+        index = np.arange(shards.bounds(owned[0])[0], shards.bounds(owned[-1])[1])
+        rows = shards.row_of(index, ranks.rank, ranks.world)
+        hidden[torch.from_numpy(rows)] = torch.from_numpy(dataset.hidden_labels[index])
+    return hidden.to(ranks.device)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -29,7 +28,7 @@ from pipeline.models.numerics import Numerics
 from pipeline.runs.host_tuning import cores
 from pipeline.training.checkpoint import State, Tables, Writer, load_newest
 from pipeline.training.guard import Guard
-from pipeline.training.label_quality import LabelQuality
+from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer
 from pipeline.training.passes import JointPasses, ObservingPasses
 from pipeline.training.step import Passes, to_device
@@ -105,7 +104,7 @@ class TrainingRun:
         self.objective = Objective(config, self.num_classes)
         self.passes = self._passes()
         self.kept = {"algorithm": self.algorithm.state(), "mixing": self.mix.state()}
-        hidden = _hidden_labels(dataset, self.shards, context.num_rows, self.ranks)
+        hidden = hidden_labels(dataset, self.shards, context.num_rows, self.ranks)
         self.quality = LabelQuality(hidden, self.num_classes)
 
     def inputs(self) -> Iterator[Inputs]:
@@ -243,17 +242,6 @@ def _context(
         dtype=numerics.dtype,
         device=ranks.device,
     )
-
-
-def _hidden_labels(dataset: Dataset, shards: VirtualShards, num_rows: int, ranks: Ranks) -> Tensor:
-    """True labels [num_rows] int64 by this rank's table rows, -1 where the data set knows none."""
-    hidden = torch.full((num_rows,), -1, dtype=torch.int64)
-    if num_rows:
-        owned = shards.owned(ranks.rank, ranks.world)
-        index = np.arange(shards.bounds(owned[0])[0], shards.bounds(owned[-1])[1])
-        rows = shards.row_of(index, ranks.rank, ranks.world)
-        hidden[torch.from_numpy(rows)] = torch.from_numpy(dataset.hidden_labels[index])
-    return hidden.to(ranks.device)
 
 
 def choose_threads(config: Config) -> int:
