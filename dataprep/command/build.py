@@ -8,7 +8,7 @@ import numpy as np
 from dataprep.command import outcome
 from dataprep.command.options import BuildOptions
 from dataprep.command.reuse import is_current, listed_sha256, part_identity, refuse_other, source_record
-from dataprep.console import note
+from dataprep.console import note, plural
 from dataprep.data_folder import manifest
 from dataprep.data_folder.split_draws import class_counts
 from dataprep.data_folder.split_files import (
@@ -73,6 +73,11 @@ def _list(options: BuildOptions, work: Path) -> Listing:
     listing = DATASETS[options.dataset].list(request)
     for text in listing.notes:
         note(text)
+    if unlabelled := [entry.path for entry in listing.test if entry.label < 0]:
+        raise ValueError(
+            f"{plural(len(unlabelled), 'test image')} without a label, for example {min(unlabelled)}: nothing can be "
+            "measured on them; label them or leave them out"
+        )
     listing.train, listing.test = beton_order(listing.train), beton_order(listing.test)
     return listing
 
