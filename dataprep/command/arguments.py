@@ -205,7 +205,7 @@ def _check(options: BuildOptions) -> None:
     rules = [
         (
             source is None or source.exists() or options.download or options.verify,
-            f"--source {source} does not exist; name a directory or a tar file",
+            f"--source {source} does not exist; name a directory or an archive",
         ),
         (_is_plain(options.name), f"--name {options.name!r}: use a plain folder name other than 'raw'"),
         (all(n >= 1 for n in splits.labels_per_class), "--labels-per-class must be at least 1"),

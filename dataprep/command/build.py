@@ -1,6 +1,7 @@
 """Makes a data folder from options, or adds splits to one made before."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from dataprep.command.options import BuildOptions
 from dataprep.command.reuse import is_current, listed_sha256, part_identity, refuse_other, source_record
 from dataprep.console import note, plural
 from dataprep.data_folder import manifest
+from dataprep.data_folder.file_list import Row, write_file_list
 from dataprep.data_folder.split_draws import class_counts
 from dataprep.data_folder.split_files import (
     check_label_counts,
@@ -151,11 +153,18 @@ def _write(
         "versions": versions(),
         "files_sha256": listed_sha256(listing),
         "betons": stored.files,
+        "file_list": write_file_list(partial.result, _file_rows(plan, listing.classes)),
         "splits": write_all_splits(partial.result, stored.labels["train"], options.splits, listing.classes),
     }
     manifest.write(partial.result, content)
     partial.commit()
     return content
+
+
+def _file_rows(plan: Plan, classes: list[str]) -> Iterator[Row]:
+    for beton in plan.betons():
+        for position, entry in enumerate(plan.stored(beton)):
+            yield position, beton, entry.path, classes[entry.label] if entry.label >= 0 else ""
 
 
 def _add_splits(made: manifest.Manifest, options: BuildOptions) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 FORMAT = 1
 
@@ -61,6 +61,7 @@ class Manifest(TypedDict):
     """Sizes are sides of squares in pixels; mean and std are per channel in [0,1], of the training images.
 
     files_sha256: per beton, of the list of files that went in. betons: by file name. splits: by name.
+    file_list: of files.csv.gz; folders made before there was one lack it.
     """
 
     format: int
@@ -78,6 +79,7 @@ class Manifest(TypedDict):
     versions: dict[str, str]
     files_sha256: dict[str, str]
     betons: dict[str, FileRecord]
+    file_list: NotRequired[FileRecord]
     splits: dict[str, SplitRecord]
 
 

@@ -1,4 +1,4 @@
-"""Any tree of class folders, or a tar of one, in the usual layouts."""
+"""Any tree of class folders, or a tar or zip of one, in the usual layouts."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ from dataprep.layouts.names import (
     pick_test_folder,
     top_folder,
 )
+from dataprep.sources.archives import open_archive
 from dataprep.sources.directories import list_directory
 from dataprep.sources.entries import Entry, Reader
-from dataprep.sources.readers import FileReader, TarReader
-from dataprep.sources.tars import list_tar, uncompressed_tar
+from dataprep.sources.readers import FileReader
 
 REMEDY = "it must contain train/CLASS/... and test/CLASS/... (or val/CLASS/...), or only class folders"
 
@@ -44,7 +44,7 @@ def list_folder(request: ListingRequest) -> Listing:
     files, reader = _open(source, request.work)
     images, notes = _images_only(files)
     images, wrapper = _strip_wrapping_folders(images)
-    if isinstance(reader, FileReader):  # members of a tar are read by offset: their paths are names only
+    if isinstance(reader, FileReader):  # members of an archive are read by offset: their paths are names only
         reader = FileReader(reader.root + wrapper)
     has_train_folder = any(entry.path.startswith(f"{TRAIN}/") for entry in images)
     subsets = _by_split_folder(images) if has_train_folder else _by_class_folder(images)
@@ -68,8 +68,7 @@ def list_folder(request: ListingRequest) -> Listing:
 def _open(source: Path, work: Path) -> tuple[list[Entry], Reader]:
     if source.is_dir():
         return list(list_directory(source)), FileReader(f"{source.as_posix()}/")
-    tar = uncompressed_tar(source, work)
-    return list(list_tar(tar)), TarReader(str(tar))
+    return open_archive(source, work)
 
 
 def _images_only(files: list[Entry]) -> tuple[list[Entry], list[str]]:

@@ -1,9 +1,14 @@
-"""Readers of image bytes: loose files, tar members read in place, rows of an array."""
+"""Readers of image bytes: loose files, members of tars and zips read in place, rows of an array."""
 
 import io
+import os
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +47,44 @@ class TarReader:
         with Path(self.file).open("rb") as tar:
             tar.seek(entry.offset)
             return Image.open(io.BytesIO(tar.read(entry.size)))
+
+
+_ZIP_HEADER = struct.Struct("<4s4xH16xHH")  # magic, compression, lengths of the name and of the extra field after it
+
+
+@dataclass(frozen=True)
+class ZipReader:
+    """Members of a zip, stored or deflated; an entry's offset is that of its local header."""
+
+    file: str
+
+    def open(self, entry: Entry) -> Image.Image:
+        return Image.open(io.BytesIO(self.read(entry)))
+
+    def read(self, entry: Entry) -> bytes:
+        """The member's content. Raises ValueError, or zlib.error, when it is damaged."""
+        with Path(self.file).open("rb") as archive:
+            archive.seek(entry.offset)
+            magic, method, name, extra = _ZIP_HEADER.unpack(archive.read(_ZIP_HEADER.size))
+            if magic != zipfile.stringFileHeader:  # type: ignore[attr-defined]
+                raise ValueError("damaged in the zip")
+            archive.seek(name + extra, os.SEEK_CUR)
+            if method == zipfile.ZIP_STORED:
+                return archive.read(entry.size)
+            return _inflate(archive, entry.size)
+
+
+def _inflate(packed: IO[bytes], size: int) -> bytes:
+    """`size` bytes that lie deflated from the position of `packed` on; how many bytes they take there is not known."""
+    stream, out = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+    while not stream.eof and len(out) <= size:
+        block = stream.unconsumed_tail or packed.read(max(size, 1 << 10))
+        if not block:
+            break
+        out += stream.decompress(block, size + 1 - len(out))
+    if len(out) != size:
+        raise ValueError("damaged in the zip")
+    return bytes(out)
 
 
 @dataclass(frozen=True)

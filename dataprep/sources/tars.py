@@ -3,13 +3,14 @@
 import bz2
 import gzip
 import lzma
-import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
+from dataprep.sources import zstd
 from dataprep.sources.entries import Entry
 
 DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)  # what a damaged archive raises
@@ -64,10 +65,19 @@ def _members(file: Path, outer: Entry, folder: str) -> Iterator[Entry]:
                 tar.members = []  # type: ignore[attr-defined]
 
 
-_DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"\xfd7zXZ": lzma.open,
-    b"BZh": bz2.open,
+_BLOCK = 1 << 20  # decompressed bytes at a time
+
+
+def _pieces(opener: Callable[..., Any], file: Path) -> Iterator[bytes]:
+    with opener(file) as packed:
+        yield from iter(lambda: packed.read(_BLOCK), b"")
+
+
+_DECOMPRESSORS: dict[bytes, Callable[[Path], Iterator[bytes]]] = {
+    b"\x1f\x8b": partial(_pieces, gzip.open),
+    b"\xfd7zXZ": partial(_pieces, lzma.open),
+    b"BZh": partial(_pieces, bz2.open),
+    **dict.fromkeys(zstd.MAGIC, zstd.decompressed),
 }
 
 
@@ -79,13 +89,13 @@ def uncompressed_tar(file: Path, work: Path) -> Path:
     """
     with file.open("rb") as handle:
         head = handle.read(6)
-    decompress = next((opener for magic, opener in _DECOMPRESSORS.items() if head.startswith(magic)), None)
+    decompress = next((pieces for magic, pieces in _DECOMPRESSORS.items() if head.startswith(magic)), None)
     if decompress is None:
         return file
     copy = work / "source.tar"
     try:
-        with cast(IO[bytes], decompress(file)) as packed, copy.open("wb") as out:
-            shutil.copyfileobj(packed, out, 1 << 20)
+        with copy.open("wb") as out:
+            out.writelines(decompress(file))
     except DAMAGED as error:
         raise ValueError(f"{file}: its compressed data is damaged ({error}); download it again") from error
     return copy

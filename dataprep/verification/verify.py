@@ -6,6 +6,7 @@ from pathlib import Path
 from dataprep.data_folder import manifest
 from dataprep.progress_meter import ProgressMeter
 from dataprep.verification.betons import beton_faults
+from dataprep.verification.file_list import file_list_faults
 from dataprep.verification.pixels import pixel_faults
 from dataprep.verification.splits import split_faults
 
@@ -22,7 +23,9 @@ def verify(folder: Path, workers: int) -> manifest.Manifest:
     content = manifest.read(folder)
     train, test = folder / "train.beton", folder / "test.beton"
     faults, labels = beton_faults(train, content)
-    faults += beton_faults(test, content)[0] + _reject_faults(folder, content) + split_faults(folder, content, labels)
+    test_faults, test_labels = beton_faults(test, content)
+    faults += test_faults + _reject_faults(folder, content) + split_faults(folder, content, labels)
+    faults += file_list_faults(folder, content, {"train": labels, "test": test_labels})
     if not faults:  # images take longest, and FFCV might follow a damaged pointer
         with ProgressMeter("verified", content["counts"]["train"] + content["counts"]["test"]) as meter:
             for file in (train, test):

@@ -1,5 +1,6 @@
 """Cuts a data set into parts and finds those that an earlier run has finished."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,13 @@ class Plan:
     def betons(self) -> list[str]:
         """Names of the betons, in order."""
         return list(dict.fromkeys(task.beton for task in self.tasks))
+
+    def stored(self, beton: str) -> Iterator[Entry]:
+        """The entries of one beton that could be read, in order: those that it holds."""
+        for task in self.tasks:
+            if task.beton == beton:
+                rejected = {path for path, _ in self.finished[task.file].rejects}
+                yield from (entry for entry in task.entries if entry.path not in rejected)
 
     def parts_of(self, beton: str) -> list[Part]:
         """The parts of one beton, all finished, in order."""
