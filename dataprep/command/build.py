@@ -9,7 +9,7 @@ import numpy as np
 from dataprep.command import outcome
 from dataprep.command.options import BuildOptions
 from dataprep.command.reuse import is_current, listed_sha256, part_identity, refuse_other, source_record
-from dataprep.console import note
+from dataprep.console import note, plural
 from dataprep.data_folder import manifest
 from dataprep.data_folder.file_list import Row, write_file_list
 from dataprep.data_folder.split_draws import class_counts
@@ -76,6 +76,11 @@ def list_images(options: BuildOptions, work: Path) -> Listing:
     listing = take(DATASETS[options.dataset].list(request), options.subset)
     for text in listing.notes:
         note(text)
+    if unlabelled := [entry.path for entry in listing.test if entry.label < 0]:
+        raise ValueError(
+            f"{plural(len(unlabelled), 'test image')} without a label, for example {min(unlabelled)}: nothing can be "
+            "measured on them; label them or leave them out"
+        )
     listing.train, listing.test = beton_order(listing.train), beton_order(listing.test)
     return listing
 

@@ -1,7 +1,7 @@
 """A set's files as its authors distribute them: found where they lie, unpacked from their archive, or downloaded.
 
-torchvision's dataset classes read them, without their own checksum tests: those are made by ArraySet, so that a
-subset in the official format is accepted, with a note, while a damaged official file is not.
+array_files.py reads them and ArraySet tests their checksums, so that a subset in the official format is accepted, with
+a note, while a damaged official file is not.
 """
 
 import shutil
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from dataprep.layouts.listing import ListingRequest
 from dataprep.sources.tars import DAMAGED
@@ -87,18 +86,3 @@ class NativeFiles:
             reason = " ".join(str(error).split())
             raise ValueError(f"{self.name} cannot be downloaded ({reason}): {remedy}") from error
         return source / self.folder
-
-
-def read_unchecked(dataset: type, folder: Path, changes: dict[str, Any], **options: Any) -> Any:
-    """torchvision's class `dataset` over `folder`, with some class attributes changed: file lists without md5.
-
-    Raises ValueError when the files cannot be read.
-    """
-    unchecked = type(dataset.__name__, (dataset,), changes)
-    try:
-        return unchecked(folder, **options)
-    except Exception as error:  # unpickling a damaged file can raise nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{folder}: cannot be read as {dataset.__name__} ({reason}); download the files again"
-        ) from error

@@ -61,11 +61,11 @@ def mend_hashes(folder: Path) -> None:
     edit_manifest(folder, mend)
 
 
-def metadata(folder: Path) -> np.memmap:
-    """The samples' metadata of train.beton, to be written to."""
-    reader = Reader(str(folder / "train.beton"))
+def metadata(folder: Path, beton: str = "train.beton") -> np.memmap:
+    """The samples' metadata of a beton, to be written to."""
+    reader = Reader(str(folder / beton))
     offset = HeaderType.itemsize + 3 * FieldDescType.itemsize
-    return np.memmap(folder / "train.beton", reader.metadata.dtype, "r+", offset, len(reader.metadata))
+    return np.memmap(folder / beton, reader.metadata.dtype, "r+", offset, len(reader.metadata))
 
 
 def allocations(folder: Path) -> np.memmap:
@@ -119,6 +119,14 @@ def other_label(folder: Path) -> None:
     mend_hashes(folder)
 
 
+def unlabelled_test(folder: Path) -> None:
+    """The manifest agrees, as one made before such images were refused would."""
+    lost = int(metadata(folder, "test.beton")["f1"][0])
+    metadata(folder, "test.beton")["f1"][0] = -1
+    mend_hashes(folder)
+    edit_manifest(folder, lambda content: content["counts"]["test_per_class"].__setitem__(lost, 9))
+
+
 def other_pointer(folder: Path) -> None:
     metadata(folder)["f0"]["data_ptr"][0] += 8
     mend_hashes(folder)
@@ -152,6 +160,7 @@ def broken_jpeg(folder: Path) -> None:
         ("raw-set", unbalanced, ["4-seed0.npy: does not have exactly 4 images of every class"]),
         ("raw-set", unlabelled_in_split, ["all-seed0.npy: contains unlabelled images"]),
         ("raw-set", other_label, ["train.beton: labels outside the classes"]),
+        ("raw-set", unlabelled_test, ["test.beton: labels outside the classes"]),
         ("raw-set", other_pointer, ["train.beton: image pointers"]),
         ("raw-set", overlap, ["train.beton: images overlap"]),
         ("raw-set", other_pixels, ["train.beton: its mean is"]),
