@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from dataprep.command.options import BuildOptions
 from dataprep.data_folder.split_files import SplitRequest
 from dataprep.layouts.catalog import DATASETS, DataSet
+from dataprep.layouts.listing import LabelOptions
 from dataprep.layouts.subsets import SubsetRequest
 from dataprep.writing.storage import StorageRequest
 
@@ -46,6 +47,7 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         verify=args["verify"],
         dry_run=args["dry_run"],
         subset=subset,
+        labels=LabelOptions(image_column=args["image_column"], label_column=args["label_column"]),
         splits=_split_request(args, data_set),
         storage=_storage_request(args, data_set),
     )
@@ -79,6 +81,8 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
         help="Directory that will contain the result, DATA/NAME; by default 'data'.",
     )
     add("--name", help="Name of the result; by default that of the data set.")
+    add("--image-column", metavar="COLUMN", help="Only for parquet files: the column of images, if there are several.")
+    add("--label-column", metavar="COLUMN", help="Only for parquet files: the column of labels, if there are several.")
     add(
         "--classes",
         nargs="+",
@@ -245,6 +249,7 @@ def _check(options: BuildOptions) -> None:
         (all(s is None or 8 <= s <= 8192 for s in sizes), "--image-size and --stored-size must be from 8 to 8192"),
         (1 <= storage.jpeg_quality <= 100, "--jpeg-quality must be from 1 to 100"),
         (options.classes is None or options.classes >= 2, "--classes must be at least 2"),
+        (options.labels == LabelOptions() or options.dataset == "folder", "--label-column is an option of folder only"),
         (len(options.subset.class_names) != 1, "--classes must name at least 2 different classes"),
         (options.subset.limit is None or options.subset.limit >= 1, "--limit must be at least 1"),
         (0 <= options.subset.limit_seed < 2**32, "--limit-seed must be from 0 to 4294967295"),

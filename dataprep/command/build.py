@@ -72,6 +72,7 @@ def list_images(options: BuildOptions, work: Path) -> Listing:
         download=options.download,
         classes=options.classes,
         extra=options.extra,
+        labels=options.labels,
     )
     listing = take(DATASETS[options.dataset].list(request), options.subset)
     for text in listing.notes:

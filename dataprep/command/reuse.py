@@ -23,6 +23,8 @@ class Selection(TypedDict):
     class_names: list[str] | None
     limit: int | None
     limit_seed: int | None
+    image_column: str | None
+    label_column: str | None
     extra: bool
 
 
@@ -34,6 +36,8 @@ def selection(options: BuildOptions) -> Selection:
         "class_names": sorted(subset.class_names) or None,
         "limit": subset.limit,
         "limit_seed": None if subset.limit is None else subset.limit_seed,
+        "image_column": options.labels.image_column,
+        "label_column": options.labels.label_column,
         "extra": options.extra,
     }
 

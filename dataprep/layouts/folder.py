@@ -54,7 +54,7 @@ def list_folder(request: ListingRequest) -> Listing:
     classes, train, test = _label(train, test, depth=1 if has_train_folder else 0, source=source)
     has_test_split = bool(test)
     if not has_test_split:
-        train, test = _hold_out_test(train, request.test_fraction, notes, source)
+        train, test = hold_out_test(train, request.test_fraction, notes, source)
     return Listing(
         classes=classes,
         train=train + subsets.unlabelled,
@@ -162,7 +162,7 @@ def _label(
     return classes, labelled(train), labelled(test)
 
 
-def _hold_out_test(
+def hold_out_test(
     entries: list[Entry], fraction: float, notes: list[str], source: Path
 ) -> tuple[list[Entry], list[Entry]]:
     total = max(int(fraction * len(entries) + 0.5), 1)
