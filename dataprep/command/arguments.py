@@ -85,7 +85,7 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
         "--no-extra",
         dest="extra",
         action="store_false",
-        help="Only for svhn: leave out the 531,131 extra training images.",
+        help="Leave out the extra training images: svhn's 531,131, or a folder's extra/.",
     )
 
 
@@ -218,7 +218,7 @@ def _check(options: BuildOptions) -> None:
         (1 <= storage.jpeg_quality <= 100, "--jpeg-quality must be from 1 to 100"),
         (options.classes is None or options.dataset == "webvision", "--classes is an option of webvision only"),
         (options.classes is None or options.classes >= 2, "--classes must be at least 2"),
-        (options.extra or options.dataset == "svhn", "--no-extra is an option of svhn only"),
+        (options.extra or options.dataset in ("svhn", "folder"), "--no-extra is an option of svhn and folder only"),
     ]
     for holds, message in rules:
         if not holds:
