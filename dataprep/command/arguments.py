@@ -102,7 +102,7 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
         "--no-extra",
         dest="extra",
         action="store_false",
-        help="Only for svhn: leave out the 531,131 extra training images.",
+        help="Leave out the extra training images: svhn's 531,131, or a folder's extra/.",
     )
 
 
@@ -254,7 +254,7 @@ def _check(options: BuildOptions) -> None:
         (options.subset.limit is None or options.subset.limit >= 1, "--limit must be at least 1"),
         (0 <= options.subset.limit_seed < 2**32, "--limit-seed must be from 0 to 4294967295"),
         (not (options.verify and options.dry_run), "--verify and --dry-run: choose one"),
-        (options.extra or options.dataset == "svhn", "--no-extra is an option of svhn only"),
+        (options.extra or options.dataset in ("svhn", "folder"), "--no-extra is an option of svhn and folder only"),
     ]
     for holds, message in rules:
         if not holds:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataprep.command import outcome
+from dataprep.command import outcome, summary
 from dataprep.command.options import BuildOptions
 from dataprep.command.reuse import is_current, listed_sha256, part_identity, refuse_other, source_record
 from dataprep.console import note, plural
@@ -57,6 +57,8 @@ def build(options: BuildOptions) -> str:
             if made:
                 refuse_other(made, listing, storage, options)
                 return _add_splits(made, options)
+            for line in summary.listed(listing):
+                note(line)
             plan = _plan(options, listing, storage, partial)
             rate = encode_missing(plan, listing.reader, workers, options.max_rejected)
         content = _write(options, listing, storage, native_size, plan, partial)
@@ -83,6 +85,7 @@ def list_images(options: BuildOptions, work: Path) -> Listing:
             "measured on them; label them or leave them out"
         )
     listing.train, listing.test = beton_order(listing.train), beton_order(listing.test)
+    listing.validation = beton_order(listing.validation)
     return listing
 
 
@@ -101,8 +104,7 @@ def _plan(options: BuildOptions, listing: Listing, storage: Storage, partial: Pa
     """What has to be encoded; everything that can fail early is checked before hours of encoding."""
     labels = np.array([entry.label for entry in listing.train], np.int64)
     check_label_counts(options.splits, class_counts(labels, len(listing.classes)), listing.classes)
-    entries = {"train": listing.train, "test": listing.test}
-    plan = make_plan(partial.parts, entries, storage, part_identity(options, listing.reader))
+    plan = make_plan(partial.parts, listing.parts(), storage, part_identity(options, listing.reader))
     _check_space(plan, storage, partial.free_bytes, options.out)
     return plan
 
@@ -172,6 +174,8 @@ def _file_rows(plan: Plan, classes: list[str]) -> Iterator[Row]:
 def _add_splits(made: manifest.Manifest, options: BuildOptions) -> str:
     """Add the splits that a finished folder lacks; returns a line for the user."""
     folder, classes, counts = options.folder, made["classes"], made["counts"]["train_per_class"]
+    for line in summary.stored(made):
+        note(line)
     check_label_counts(options.splits, counts, classes)
     draws = wanted_splits(options.splits, counts, classes)
     missing = missing_splits(folder, draws, options.splits.seeds, made["splits"])

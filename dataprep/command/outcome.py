@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dataprep.command.summary import ranges
 from dataprep.console import plural
 from dataprep.data_folder.manifest import Manifest
 
@@ -19,7 +20,7 @@ def made(folder: Path, content: Manifest, seconds: float, images_per_second: flo
     counts, size = content["counts"], content["stored_size"]
     megabytes = sum(beton["bytes"] for beton in content["betons"].values()) / 1e6
     return (
-        f"{folder}: {counts['train']} train ({counts['unlabelled']} unlabelled), {counts['test']} test, "
+        f"{folder}: {ranges(counts)}, "
         f"{counts['rejected']} rejected, {len(content['classes'])} classes, {size}x{size} "
         f"{content['writer']['encoding']}, {megabytes:.1f} MB, {len(content['splits'])} splits, "
         f"{seconds:.1f} s ({images_per_second:,.0f} images/s)"
@@ -35,5 +36,4 @@ def added(folder: Path, splits: list[str]) -> str:
 
 def verified(folder: Path, content: Manifest) -> str:
     """After a folder has passed verification."""
-    counts, splits = content["counts"], len(content["splits"])
-    return f"{folder}: verified, {counts['train']} train and {counts['test']} test images, {splits} splits"
+    return f"{folder}: verified, {ranges(content['counts'])}, {plural(len(content['splits']), 'split')}"

@@ -68,7 +68,7 @@ def is_current(made: Manifest, options: BuildOptions) -> bool:
 
 def listed_sha256(listing: Listing) -> dict[str, str]:
     """The manifest's `files_sha256` of a listing in storage order."""
-    return {"train": files_sha256(listing.train), "test": files_sha256(listing.test)}
+    return {beton: files_sha256(entries) for beton, entries in listing.parts().items()}
 
 
 def refuse_other(made: Manifest, listing: Listing, storage: Storage, options: BuildOptions) -> None:

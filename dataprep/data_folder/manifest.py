@@ -20,7 +20,10 @@ class SplitRecord(TypedDict):
 
 
 class Counts(TypedDict):
-    """Numbers of images. unlabelled: those of train with label -1, which train_per_class leaves out."""
+    """Numbers of images. unlabelled: those of train with label -1, which train_per_class leaves out.
+
+    validation: of validation.beton, in folders that have one.
+    """
 
     train: int
     test: int
@@ -28,6 +31,8 @@ class Counts(TypedDict):
     train_per_class: list[int]
     test_per_class: list[int]
     rejected: int
+    validation: NotRequired[int]
+    validation_per_class: NotRequired[list[int]]
 
 
 class SourceRecord(TypedDict):

@@ -43,6 +43,7 @@ class Listing:
     """The images of a set, with the reader that opens them.
 
     classes: names, in the order of the class numbers. train: may hold unlabelled entries (label -1).
+    validation: labelled images that the source keeps apart from both, to choose by.
     has_test_split: the source names its test images itself, so `test_fraction` was not used.
     native_size: side in pixels shared by all images (square), 0 if they have none in common, None if unknown.
     notes: what the user should know about the source, one line each.
@@ -54,4 +55,10 @@ class Listing:
     reader: Reader
     has_test_split: bool
     native_size: int | None = None
+    validation: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def parts(self) -> dict[str, list[Entry]]:
+        """The images of each beton, by its name; a set without validation images has two."""
+        validation = {"validation": self.validation} if self.validation else {}
+        return {"train": self.train, "test": self.test, **validation}

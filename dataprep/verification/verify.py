@@ -3,6 +3,9 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dataprep.data_folder import manifest
 from dataprep.progress_meter import ProgressMeter
 from dataprep.verification.betons import beton_faults
@@ -21,14 +24,17 @@ def verify(folder: Path, workers: int) -> manifest.Manifest:
     if not folder.is_dir():
         raise ValueError(f"{folder} does not exist; make it first, or name it with --out and --name")
     content = manifest.read(folder)
-    train, test = folder / "train.beton", folder / "test.beton"
-    faults, labels = beton_faults(train, content)
-    test_faults, test_labels = beton_faults(test, content)
-    faults += test_faults + _reject_faults(folder, content) + split_faults(folder, content, labels)
-    faults += file_list_faults(folder, content, {"train": labels, "test": test_labels})
+    files = [folder / name for name in content["betons"]]
+    faults: list[str] = []
+    labels: dict[str, NDArray[np.int64]] = {}
+    for file in files:
+        found, labels[file.stem] = beton_faults(file, content)
+        faults += found
+    faults += _reject_faults(folder, content) + split_faults(folder, content, labels["train"])
+    faults += file_list_faults(folder, content, labels)
     if not faults:  # images take longest, and FFCV might follow a damaged pointer
-        with ProgressMeter("verified", content["counts"]["train"] + content["counts"]["test"]) as meter:
-            for file in (train, test):
+        with ProgressMeter("verified", sum(map(len, labels.values()))) as meter:
+            for file in files:
                 faults += pixel_faults(file, content, workers, meter.add)
     if faults:
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""

@@ -32,6 +32,9 @@ class Stored:
     def counts(self, num_classes: int) -> Counts:
         """The manifest's `counts`."""
         train, test = self.labels["train"], self.labels["test"]
+        validation: Counts = {}  # type: ignore[typeddict-item]
+        if (labels := self.labels.get("validation")) is not None:
+            validation = {"validation": len(labels), "validation_per_class": class_counts(labels, num_classes)}  # type: ignore[typeddict-item]
         return {
             "train": len(train),
             "test": len(test),
@@ -39,6 +42,7 @@ class Stored:
             "train_per_class": class_counts(train, num_classes),
             "test_per_class": class_counts(test, num_classes),
             "rejected": self.rejected,
+            **validation,
         }
 
     def mean_and_std(self, stored_size: int) -> tuple[list[float], list[float]]:
@@ -47,7 +51,7 @@ class Stored:
 
 
 def join(plan: Plan, folder: Path, storage: Storage) -> Stored:
-    """Copy the parts, all finished, into one beton each for train and test, and write rejected.csv, all in `folder`.
+    """Copy the parts, all finished, into one beton for each part of the set, and write rejected.csv, all in `folder`.
 
     Raises ValueError when a beton would be empty, OSError when the disk is full.
     """

@@ -33,7 +33,9 @@ def verify(out: Path, name: str) -> int:
 def test_what_was_made_is_fine(made: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(made.rglob("*"))
     assert verify(made, name) == 0
-    assert "verified, 36 train and 30 test images, 4 splits" in capsys.readouterr().out
+    assert (
+        "verified, 36 train (10 to 11 a class, 5 unlabelled), 30 test (10 a class), 4 splits" in capsys.readouterr().out
+    )
     assert sorted(made.rglob("*")) == before
 
 
