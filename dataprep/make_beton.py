@@ -32,11 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: BuildOptions) -> str:
-    """Make or verify the data folder; returns a line that sums it up."""
+    """Make, verify or foretell the data folder; returns a line that sums it up."""
     if options.verify:
         from dataprep.verification.verify import verify  # FFCV takes seconds to import
 
         return outcome.verified(options.folder, verify(options.folder, options.workers))
+    if options.dry_run:
+        from dataprep.command.dry_run import dry_run
+
+        return dry_run(options)
     from dataprep.command.build import build  # each worker imports this file too, and needs none of it
 
     return build(options)

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 from dataprep.command.options import BuildOptions
 from dataprep.data_folder.split_files import SplitRequest
 from dataprep.layouts.catalog import DATASETS, DataSet
+from dataprep.layouts.listing import LabelOptions
+from dataprep.layouts.subsets import SubsetRequest
 from dataprep.writing.storage import StorageRequest
 
 
@@ -30,6 +32,7 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         source = args["out"] / "raw" / name
     elif not data_set.needs_source and source is not None:
         raise ValueError(f"--source: {args['dataset']} comes with a library and needs none; leave it out")
+    first_classes, subset = _subset(args)
     options = BuildOptions(
         dataset=args["dataset"],
         name=name,
@@ -38,10 +41,13 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         workers=args["workers"],
         max_rejected=args["max_rejected"],
         test_fraction=args["test_fraction"],
-        classes=args["classes"],
+        classes=first_classes,
         extra=args["extra"],
         download=download,
         verify=args["verify"],
+        dry_run=args["dry_run"],
+        subset=subset,
+        labels=LabelOptions(image_column=args["image_column"], label_column=args["label_column"]),
         splits=_split_request(args, data_set),
         storage=_storage_request(args, data_set),
     )
@@ -75,12 +81,23 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
         help="Directory that will contain the result, DATA/NAME; by default 'data'.",
     )
     add("--name", help="Name of the result; by default that of the data set.")
+    add("--image-column", metavar="COLUMN", help="Only for parquet files: the column of images, if there are several.")
+    add("--label-column", metavar="COLUMN", help="Only for parquet files: the column of labels, if there are several.")
     add(
         "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="Use only these classes. For webvision also a number N: the first N classes and google's images alone; 50 "
+        "gives the mini set.",
+    )
+    add(
+        "--limit",
         type=int,
         metavar="N",
-        help="Only for webvision: use only the first N classes and google's images; 50 gives the mini set.",
+        help="Use at most N images of each class for training and N for testing; of unlabelled ones N times the number "
+        "of classes.",
     )
+    add("--limit-seed", type=int, metavar="SEED", help="Decides which images --limit keeps; by default 0.")
     add(
         "--no-extra",
         dest="extra",
@@ -176,6 +193,21 @@ def _add_run(group: "argparse._ArgumentGroup") -> None:
         action="store_true",
         help="Write nothing; check the finished DATA/NAME against its manifest, down to the last image.",
     )
+    add(
+        "--dry-run",
+        action="store_true",
+        help="Write nothing; list the source, and print its classes, the images of each, and the bytes it would take.",
+    )
+
+
+def _subset(args: dict[str, Any]) -> tuple[int | None, SubsetRequest]:
+    """The number of first classes, where --classes of webvision is one; and the rest of what selects images."""
+    names = tuple(dict.fromkeys(args["classes"] or ()))
+    if args["limit"] is None and args["limit_seed"] is not None:
+        raise ValueError("--limit-seed is used with --limit only")
+    first = int(names[0]) if args["dataset"] == "webvision" and len(names) == 1 and names[0].isdecimal() else None
+    chosen = names if first is None else ()
+    return first, SubsetRequest(class_names=chosen, limit=args["limit"], limit_seed=args["limit_seed"] or 0)
 
 
 def _split_request(args: dict[str, Any], data_set: DataSet) -> SplitRequest:
@@ -216,9 +248,13 @@ def _check(options: BuildOptions) -> None:
         (0 < options.test_fraction < 1, "--test-fraction must be between 0 and 1"),
         (all(s is None or 8 <= s <= 8192 for s in sizes), "--image-size and --stored-size must be from 8 to 8192"),
         (1 <= storage.jpeg_quality <= 100, "--jpeg-quality must be from 1 to 100"),
-        (options.classes is None or options.dataset == "webvision", "--classes is an option of webvision only"),
         (options.classes is None or options.classes >= 2, "--classes must be at least 2"),
         (options.extra or options.dataset in ("svhn", "folder"), "--no-extra is an option of svhn and folder only"),
+        (options.labels == LabelOptions() or options.dataset == "folder", "--label-column is an option of folder only"),
+        (len(options.subset.class_names) != 1, "--classes must name at least 2 different classes"),
+        (options.subset.limit is None or options.subset.limit >= 1, "--limit must be at least 1"),
+        (0 <= options.subset.limit_seed < 2**32, "--limit-seed must be from 0 to 4294967295"),
+        (not (options.verify and options.dry_run), "--verify and --dry-run: choose one"),
     ]
     for holds, message in rules:
         if not holds:

@@ -24,6 +24,7 @@ from dataprep.data_folder.versions import versions
 from dataprep.images.native_size import common_size
 from dataprep.layouts.catalog import DATASETS
 from dataprep.layouts.listing import Listing, ListingRequest
+from dataprep.layouts.subsets import take
 from dataprep.sources.path_hashes import beton_order
 from dataprep.workers import WorkerPool
 from dataprep.writing.encode import encode_missing
@@ -50,8 +51,8 @@ def build(options: BuildOptions) -> str:
         if made and is_current(made, options):
             return _add_splits(made, options)
         with WorkerPool(options.workers, preload=WORKERS_RUN) as workers:  # the fork server starts while we list
-            listing = _list(options, partial.work)
-            native_size = _native_size(listing, options, workers, made)
+            listing = list_images(options, partial.work)
+            native_size = native_size_of(listing, options, workers, made)
             storage = resolve_storage(options.storage, native_size)
             if made:
                 refuse_other(made, listing, storage, options)
@@ -64,8 +65,8 @@ def build(options: BuildOptions) -> str:
     return outcome.made(folder, content, time.monotonic() - start, rate)
 
 
-def _list(options: BuildOptions, work: Path) -> Listing:
-    """The set's images, in storage order."""
+def list_images(options: BuildOptions, work: Path) -> Listing:
+    """The images that the options select, in storage order."""
     request = ListingRequest(
         source=options.source,
         work=work,
@@ -73,8 +74,9 @@ def _list(options: BuildOptions, work: Path) -> Listing:
         download=options.download,
         classes=options.classes,
         extra=options.extra,
+        labels=options.labels,
     )
-    listing = DATASETS[options.dataset].list(request)
+    listing = take(DATASETS[options.dataset].list(request), options.subset)
     for text in listing.notes:
         note(text)
     if unlabelled := [entry.path for entry in listing.test if entry.label < 0]:
@@ -87,7 +89,7 @@ def _list(options: BuildOptions, work: Path) -> Listing:
     return listing
 
 
-def _native_size(
+def native_size_of(
     listing: Listing, options: BuildOptions, workers: WorkerPool, made: manifest.Manifest | None
 ) -> int | None:
     """As in Listing, but looked up in the images' headers where it is unknown and matters."""

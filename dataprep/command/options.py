@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataprep.data_folder.split_files import SplitRequest
+from dataprep.layouts.listing import LabelOptions
+from dataprep.layouts.subsets import SubsetRequest
 from dataprep.writing.storage import StorageRequest
 
 
@@ -13,7 +15,8 @@ class BuildOptions:
 
     dataset: a name in the catalog. name: of the result, OUT/NAME. source: None for a set that comes with a library.
     workers: number of processes. max_rejected: share of unreadable images allowed. download: missing files may be
-    downloaded. verify: only check a finished folder.
+    downloaded. verify: only check a finished folder. dry_run: only say what would be made. subset: the part of the set
+    that is used. labels: where the labels of the user's own images are.
     """
 
     dataset: str
@@ -27,6 +30,9 @@ class BuildOptions:
     extra: bool
     download: bool
     verify: bool
+    dry_run: bool
+    subset: SubsetRequest
+    labels: LabelOptions
     splits: SplitRequest
     storage: StorageRequest
 

@@ -20,11 +20,26 @@ class Selection(TypedDict):
 
     dataset: str
     classes: int | None
+    class_names: list[str] | None
+    limit: int | None
+    limit_seed: int | None
+    image_column: str | None
+    label_column: str | None
     extra: bool
 
 
 def selection(options: BuildOptions) -> Selection:
-    return {"dataset": options.dataset, "classes": options.classes, "extra": options.extra}
+    subset = options.subset
+    return {
+        "dataset": options.dataset,
+        "classes": options.classes,
+        "class_names": sorted(subset.class_names) or None,
+        "limit": subset.limit,
+        "limit_seed": None if subset.limit is None else subset.limit_seed,
+        "image_column": options.labels.image_column,
+        "label_column": options.labels.label_column,
+        "extra": options.extra,
+    }
 
 
 def part_identity(options: BuildOptions, reader: Reader) -> str:

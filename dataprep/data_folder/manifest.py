@@ -38,7 +38,8 @@ class Counts(TypedDict):
 class SourceRecord(TypedDict):
     """What the set was made from. identity: its fingerprint, where it has few files.
 
-    classes, extra: the request's. native_size: as in Listing. test_fraction: None where the source has test images.
+    classes to extra: the request's, None where not requested. native_size: as in Listing. test_fraction: None where
+    the source has test images.
     """
 
     kind: str
@@ -46,6 +47,11 @@ class SourceRecord(TypedDict):
     identity: str | None
     dataset: str
     classes: int | None
+    class_names: NotRequired[list[str] | None]
+    limit: NotRequired[int | None]
+    limit_seed: NotRequired[int | None]
+    image_column: NotRequired[str | None]
+    label_column: NotRequired[str | None]
     extra: bool
     native_size: int | None
     test_fraction: float | None

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from dataprep.layouts.cifar import list_cifar10, list_cifar100
 from dataprep.layouts.digits import list_digits
-from dataprep.layouts.folder import list_folder
 from dataprep.layouts.imagenet import list_imagenet
 from dataprep.layouts.listing import Listing, ListingRequest
+from dataprep.layouts.own_images import list_own_images
 from dataprep.layouts.stl10 import list_stl10
 from dataprep.layouts.svhn import list_svhn
 from dataprep.layouts.webvision import list_webvision
@@ -38,5 +38,5 @@ DATASETS: dict[str, DataSet] = {
     "stl10": DataSet(list_stl10, labels_per_class=(4, 100), flip=True, download=True),
     "imagenet": DataSet(list_imagenet, labels_per_class=(), flip=True),
     "webvision": DataSet(list_webvision, labels_per_class=(), flip=True),
-    "folder": DataSet(list_folder, labels_per_class=(4, 25, 100, 400), flip=True),
+    "folder": DataSet(list_own_images, labels_per_class=(4, 25, 100, 400), flip=True),
 }

@@ -42,7 +42,7 @@ def list_folder(request: ListingRequest) -> Listing:
     )
     has_test_split = bool(test)
     if not has_test_split:
-        train, test = _hold_out_test(train, request.test_fraction, notes, source)
+        train, test = hold_out_test(train, request.test_fraction, notes, source)
     return Listing(
         classes=classes,
         train=train + parts.unlabelled,
@@ -134,7 +134,7 @@ def _label(entries: list[Entry], classes: list[str], depth: int) -> list[Entry]:
     return [entry._replace(label=number[entry.path.split("/")[depth]]) for entry in entries]
 
 
-def _hold_out_test(
+def hold_out_test(
     entries: list[Entry], fraction: float, notes: list[str], source: Path
 ) -> tuple[list[Entry], list[Entry]]:
     total = max(int(fraction * len(entries) + 0.5), 1)

@@ -7,13 +7,21 @@ from dataprep.sources.entries import Entry, Reader
 
 
 @dataclass(frozen=True)
+class LabelOptions:
+    """Where the labels of the user's own images are. image_column, label_column: of parquet files; None: found out."""
+
+    image_column: str | None = None
+    label_column: str | None = None
+
+
+@dataclass(frozen=True)
 class ListingRequest:
     """What a reader of a native layout is given.
 
     source: the directory or archive to read (None: the set comes with a library). work: a folder for temporary files.
     test_fraction: share of images to hold out where the source has no test images. download: missing files may be
     downloaded into `source`. classes: only the first so many classes (None: all). extra: include the images that
-    a set offers beyond its training split.
+    a set offers beyond its training split. labels: where the labels of the user's own images are.
     """
 
     source: Path | None
@@ -22,6 +30,7 @@ class ListingRequest:
     download: bool = False
     classes: int | None = None
     extra: bool = True
+    labels: LabelOptions = LabelOptions()
 
     def source_path(self) -> Path:
         """`source` of a set that is read from files."""

@@ -1,0 +1,81 @@
+"""Says what a command would make, and writes nothing."""
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dataprep.command.build import SLACK, WORKERS_RUN, list_images, native_size_of
+from dataprep.command.options import BuildOptions
+from dataprep.command.reuse import refuse_other
+from dataprep.console import plural
+from dataprep.data_folder import manifest
+from dataprep.data_folder.split_draws import class_counts
+from dataprep.data_folder.split_files import check_label_counts, missing_splits, wanted_splits
+from dataprep.layouts.listing import Listing
+from dataprep.sources.entries import Entry
+from dataprep.workers import WorkerPool
+from dataprep.writing.storage import Storage, resolve_storage
+
+
+def dry_run(options: BuildOptions) -> str:
+    """List the source, print the classes with their counts, and return lines that sum up what would be written.
+
+    Compressed archives are unpacked for the time of the listing. Raises ValueError where the real run would.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{options.name}.dry-run-", dir=_near(options.out)) as work,
+        WorkerPool(options.workers, preload=WORKERS_RUN) as workers,
+    ):
+        made = manifest.read(options.folder) if options.folder.exists() else None
+        listing = list_images(replace(options, download=False), Path(work))
+        storage = resolve_storage(options.storage, native_size_of(listing, options, workers, made))
+    train, test = _counts(listing.train, listing), _counts(listing.test, listing)
+    print(_table(listing, train, test))
+    check_label_counts(options.splits, train, listing.classes)
+    if made:
+        refuse_other(made, listing, storage, options)
+    draws = wanted_splits(options.splits, train, listing.classes)
+    splits = missing_splits(options.folder, draws, options.splits.seeds, made["splits"] if made else {})
+    return f"{_source(listing)}\n{_result(options, listing, storage, list(splits), bool(made))}"
+
+
+def _near(out: Path) -> Path | None:
+    """The nearest folder that exists where the result would be, which has room for an archive; None: the usual one."""
+    folder = next(each for each in (out, *out.absolute().parents) if each.is_dir())
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _counts(entries: list[Entry], listing: Listing) -> list[int]:
+    return class_counts(np.array([entry.label for entry in entries], np.int64), len(listing.classes))
+
+
+def _table(listing: Listing, train: list[int], test: list[int]) -> str:
+    rows = [("class", "train", "test")]
+    rows += [(name, f"{a:,}", f"{b:,}") for name, a, b in zip(listing.classes, train, test, strict=True)]
+    unlabelled = len(listing.train) - sum(train)
+    if unlabelled:
+        rows.append(("(unlabelled)", f"{unlabelled:,}", ""))
+    safe = [(name.encode("utf-8", "backslashreplace").decode(), a, b) for name, a, b in rows]
+    width = max(len(name) for name, _, _ in safe)
+    return "\n".join(f"  {name:<{width}} {a:>9} {b:>9}".rstrip() for name, a, b in safe)
+
+
+def _source(listing: Listing) -> str:
+    entries = listing.train + listing.test
+    return f"source: {plural(len(entries), 'image')}, {sum(entry.size for entry in entries):,} bytes"
+
+
+def _result(options: BuildOptions, listing: Listing, storage: Storage, splits: list[str], made: bool) -> str:
+    listed = f"{plural(len(splits), 'split')}{' would be added' if made else ''}: {', '.join(splits)}"
+    if made:
+        return f"{options.folder} is made already; {listed if splits else 'nothing to add'}; nothing was written"
+    unlabelled = sum(entry.label < 0 for entry in listing.train)
+    beton_bytes = storage.estimated_bytes(len(listing.train) + len(listing.test)) + 2 * SLACK
+    return (
+        f"{options.folder} would hold {len(listing.train):,} train ({unlabelled:,} unlabelled), "
+        f"{len(listing.test):,} test, {len(listing.classes):,} classes, {storage.stored_size}x{storage.stored_size} "
+        f"{storage.encoding}, betons of at most {beton_bytes:,} bytes, {listed}; nothing was written"
+    )
