@@ -243,6 +243,10 @@ def _check(options: BuildOptions) -> None:
     sizes = (storage.image_size, storage.stored_size)
     rules = [
         (
+            source is None or source.is_dir() or source.is_file() or not source.exists(),
+            f"--source {source} is neither a directory nor a file",
+        ),
+        (
             source is None or source.exists() or options.download or options.verify,
             f"--source {source} does not exist; name a directory or an archive",
         ),

@@ -1,6 +1,7 @@
 """Whether the images of a set are small squares of one size, looked up in their headers."""
 
 from dataprep.console import note
+from dataprep.images.decoding import open_image
 from dataprep.sources.entries import Entry, Reader
 from dataprep.workers import WorkerPool, chunks
 
@@ -35,7 +36,7 @@ def image_sizes(reader: Reader, entries: list[Entry]) -> dict[tuple[int, int], s
     found: dict[tuple[int, int], str] = {}
     for entry in entries:
         try:
-            with reader.open(entry) as image:
+            with open_image(reader.read(entry)) as image:
                 found.setdefault(image.size, entry.path)
         except Exception:
             continue

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from dataprep.console import plural
+from dataprep.layouts.empty_classes import empty_classes
 from dataprep.layouts.hold_out import hold_out
 from dataprep.layouts.listing import Listing, ListingRequest
 from dataprep.layouts.names import TRAIN, is_hidden, is_image, part_of_set, top_folder
@@ -37,6 +38,7 @@ def list_folder(request: ListingRequest) -> Listing:
     _check(parts, source)
     notes += parts.notes + _left_out(parts)
     classes = _classes(parts, source)
+    notes += empty_classes(reader, parts, classes)
     train, validation, test = (
         _label(entries, classes, parts.depth) for entries in (parts.train + parts.extra, parts.validation, parts.test)
     )

@@ -32,8 +32,8 @@ class _Part:
     names: list[str | None] = field(default_factory=list)
     labels: list[int | str | None] = field(default_factory=list)
 
-    def add(self, row: Row, folder: str, offset: int) -> None:
-        self.entries.append(Entry(path="", label=-1, size=len(row.data), offset=offset))
+    def add(self, row: Row, folder: str, offset: int, stamp: int) -> None:
+        self.entries.append(Entry(path="", label=-1, size=len(row.data), offset=offset, stamp=stamp))
         self.folders.append(folder)
         self.names.append(row.name)
         self.labels.append(row.label)
@@ -122,8 +122,9 @@ def _copy(tables: Iterable[Table], words: dict[Path, str], out: IO[bytes]) -> di
     for table in tables:
         word = words[table.file]
         part, folder = parts[_part(word) or "train"], f"{word}/" if word else ""
+        stamp = table.file.stat().st_mtime_ns
         for row in table.rows():
-            part.add(row, folder, out.tell())
+            part.add(row, folder, out.tell(), stamp)
             out.write(row.data)
     return parts
 

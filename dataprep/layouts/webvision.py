@@ -4,13 +4,13 @@ The lists alone decide what belongs to the set. Images lie in google/, flickr/ a
 tars; those that are listed but found nowhere become rejects. Paths are the same from folders and tars.
 """
 
-import os
 from collections import Counter
 from pathlib import Path
 
 from dataprep.console import plural
 from dataprep.layouts.listing import Listing, ListingRequest
 from dataprep.layouts.published import compare_count
+from dataprep.sources.directories import size_and_stamp
 from dataprep.sources.entries import Entry, Reader
 from dataprep.sources.readers import FileReader, FlatReader, MissingReader, ReaderSet, TarReader
 from dataprep.sources.tars import list_tar
@@ -119,12 +119,11 @@ def _on_disk(source: Path, val: Path, wanted: Labels) -> dict[str, Entry]:
         top, _, rest = path.partition("/")
         if top not in existing:  # saves millions of look-ups that cannot succeed
             continue
-        try:
-            size = os.stat(f"{val}/{rest}" if top == "val" else f"{root}/{path}").st_size  # noqa: PTH116 (millions)
-        except OSError:
+        size, stamp = size_and_stamp(f"{val}/{rest}" if top == "val" else f"{root}/{path}")
+        if not stamp:
             continue
         reader = LOOSE_VAL if top == "val" else LOOSE
-        found[path] = Entry(path=path, label=-1, size=size, offset=0, reader=reader)
+        found[path] = Entry(path=path, label=-1, size=size, offset=0, reader=reader, stamp=stamp)
     return found
 
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,31 +13,30 @@ from typing import Any
 
 from dataprep.sources import zstd
 from dataprep.sources.entries import Entry
+from dataprep.sources.tar_members import TarMembers
 
 DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)  # what a damaged archive raises
 
 
 def list_tar(file: Path) -> Iterator[Entry]:
-    """Yield every regular file of an uncompressed tar, label -1; of members with equal names only the last.
+    """Yield every file of an uncompressed tar, label -1, links to others included; of equal names only the last.
 
     Raises ValueError when the tar is truncated or not a tar.
     """
-    found: dict[str, Entry] = {}
+    members = TarMembers(stamp=file.stat().st_mtime_ns)
     try:
         with tarfile.open(file, "r:") as tar:
             for member in tar:
-                if member.isreg() and not member.issparse():
-                    path = member.name.removeprefix("./")
-                    found[path] = Entry(path=path, label=-1, size=member.size, offset=member.offset_data)
+                members.add(member)
                 # tarfile would keep every header: gigabytes for a web-scale set
                 tar.members = []  # type: ignore[attr-defined]
     except tarfile.TarError as error:
         raise ValueError(f"{file}: not a complete tar file ({error}); download it again") from error
-    return iter(found.values())
+    return iter(members.entries())
 
 
 def list_nested_tar(file: Path) -> Iterator[Entry]:
-    """Yield every regular file of an uncompressed tar; a member NAME.tar counts as a folder NAME/ of its own members.
+    """Yield every file of an uncompressed tar; a member NAME.tar counts as a folder NAME/ of its own members.
 
     Offsets are those in `file` itself, so nothing is unpacked. Raises ValueError when a tar is truncated.
     """
@@ -51,18 +51,17 @@ def list_nested_tar(file: Path) -> Iterator[Entry]:
             raise ValueError(f"{file}: its member {outer.path} is damaged ({error}); download it again") from error
 
 
-def _members(file: Path, outer: Entry, folder: str) -> Iterator[Entry]:
-    end = outer.offset + outer.size
+def _members(file: Path, outer: Entry, folder: str) -> list[Entry]:
+    end, members = outer.offset + outer.size, TarMembers(prefix=f"{folder}/", stamp=outer.stamp)
     with file.open("rb") as handle:
         handle.seek(outer.offset)  # tarfile counts from where it starts, so its offsets are those in `file`
         with tarfile.open(fileobj=handle, mode="r:") as tar:
             for member in tar:
-                if member.offset_data + member.size > end:
+                if member.isreg() and not member.issparse() and member.offset_data + member.size > end:
                     raise tarfile.ReadError("truncated")
-                if member.isreg():
-                    path = f"{folder}/{member.name.removeprefix('./')}"
-                    yield Entry(path=path, label=-1, size=member.size, offset=member.offset_data)
+                members.add(member)
                 tar.members = []  # type: ignore[attr-defined]
+    return members.entries()
 
 
 _BLOCK = 1 << 20  # decompressed bytes at a time
@@ -98,4 +97,5 @@ def uncompressed_tar(file: Path, work: Path) -> Path:
             out.writelines(decompress(file))
     except DAMAGED as error:
         raise ValueError(f"{file}: its compressed data is damaged ({error}); download it again") from error
+    shutil.copystat(file, copy)  # its time tells whether the content is the same as before
     return copy

@@ -26,6 +26,7 @@ def list_zip(file: Path) -> Iterator[Entry]:
     offset: of the member's local header. Raises ValueError when the zip is truncated, or a member cannot be read.
     """
     found: dict[str, Entry] = {}
+    stamp = file.stat().st_mtime_ns
     links: dict[str, str] = {}
     try:
         with zipfile.ZipFile(file) as archive:
@@ -37,7 +38,9 @@ def list_zip(file: Path) -> Iterator[Entry]:
                 if stat.S_ISLNK(member.external_attr >> 16):
                     links[path] = archive.read(member).decode("utf-8", "surrogateescape")
                 else:
-                    found[path] = Entry(path=path, label=-1, size=member.file_size, offset=member.header_offset)
+                    found[path] = Entry(
+                        path=path, label=-1, size=member.file_size, offset=member.header_offset, stamp=stamp
+                    )
     except zipfile.BadZipFile as error:
         raise ValueError(f"{file}: not a complete zip file ({error}); download it again") from error
     targets = {path: _follow(file, path, links, found)._replace(path=path) for path in links}

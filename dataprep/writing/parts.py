@@ -122,7 +122,7 @@ def _write(out: IO[bytes], reader: Reader, recipe: Recipe, entries: list[Entry])
 
 def _add(out: IO[bytes], reader: Reader, recipe: Recipe, entry: Entry, contents: _Contents) -> None:
     try:
-        image = decode(reader, entry, recipe)
+        image = decode(reader.read(entry), recipe)
     except Exception as error:
         if is_system_error(error):
             raise

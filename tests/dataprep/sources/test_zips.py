@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dataprep.images.decoding import open_image
 from dataprep.sources.readers import ZipReader
 from dataprep.sources.zips import list_zip
 from tests.support.dataprep_fixtures import fingerprint, make, nothing_left, put_tree, tree_paths
@@ -110,5 +111,5 @@ def test_a_damaged_member_is_rejected_alone(tree: Path, tmp_path: Path) -> None:
     assert make("folder", "--source", file, "--out", tmp_path, "--max-rejected", 0.5) == 0
     assert "train/bee/3.png" in (tmp_path / "folder/rejected.csv").read_text()
     whole = entries["train/bee/4.png"]
-    with ZipReader(str(file)).open(whole) as image:
+    with open_image(ZipReader(str(file)).read(whole)) as image:
         assert image.size == (12, 12)
