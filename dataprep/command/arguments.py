@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dataprep.command.options import BuildOptions
+from dataprep.data_folder.own_splits import parse_own_split
 from dataprep.data_folder.split_files import SplitRequest
 from dataprep.layouts.catalog import DATASETS, DataSet
 from dataprep.layouts.listing import LabelOptions
@@ -138,6 +139,14 @@ def _add_splits(group: "argparse._ArgumentGroup") -> None:
         help="Draw every split once for each of these seeds; by default 0 1 2.",
     )
     add(
+        "--split",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="Add a split of your own, which training takes by labels=NAME: a .npy of positions in train.beton, or a "
+        "text with a path a line, as in files.csv.gz. May be repeated.",
+    )
+    add(
         "--test-fraction",
         type=float,
         metavar="SHARE",
@@ -224,6 +233,7 @@ def _split_request(args: dict[str, Any], data_set: DataSet) -> SplitRequest:
         explicit=bool(explicit),
         label_fraction=args["label_fraction"],
         seeds=tuple(dict.fromkeys(args["seeds"])),
+        own=tuple(map(parse_own_split, args["split"])),
     )
 
 
@@ -254,6 +264,7 @@ def _check(options: BuildOptions) -> None:
         (all(n >= 1 for n in splits.labels_per_class), "--labels-per-class must be at least 1"),
         (0 < splits.label_fraction <= 1, "--label-fraction must be above 0 and at most 1"),
         (all(0 <= seed < 2**32 for seed in splits.seeds), "--seeds must be from 0 to 4294967295"),
+        (len({own.name for own in splits.own}) == len(splits.own), "--split: two splits have the same name"),
         (options.workers >= 1, "--workers must be at least 1"),
         (0 <= options.max_rejected < 1, "--max-rejected must be at least 0 and below 1"),
         (0 < options.test_fraction < 1, "--test-fraction must be between 0 and 1"),

@@ -8,16 +8,19 @@ import numpy as np
 
 from dataprep.command import outcome, summary
 from dataprep.command.options import BuildOptions
+from dataprep.command.own_splits import check_own_splits, images_of_folder, images_of_plan
 from dataprep.command.reuse import is_current, listed_sha256, part_identity, refuse_other, source_record
 from dataprep.console import note, plural
 from dataprep.data_folder import manifest
 from dataprep.data_folder.file_list import Row, write_file_list
 from dataprep.data_folder.split_draws import class_counts
 from dataprep.data_folder.split_files import (
+    Records,
     check_label_counts,
     missing_splits,
     wanted_splits,
     write_all_splits,
+    write_own_splits,
     write_splits,
 )
 from dataprep.data_folder.versions import versions
@@ -104,6 +107,7 @@ def _plan(options: BuildOptions, listing: Listing, storage: Storage, partial: Pa
     """What has to be encoded; everything that can fail early is checked before hours of encoding."""
     labels = np.array([entry.label for entry in listing.train], np.int64)
     check_label_counts(options.splits, class_counts(labels, len(listing.classes)), listing.classes)
+    check_own_splits(options.splits, listing)
     plan = make_plan(partial.parts, listing.parts(), storage, part_identity(options, listing.reader))
     _check_space(plan, storage, partial.free_bytes, options.out)
     return plan
@@ -133,6 +137,10 @@ def _write(
     from dataprep.writing.join import join  # FFCV takes seconds to import
 
     stored = join(plan, partial.result, storage)
+    splits = write_all_splits(partial.result, stored.labels["train"], options.splits, listing.classes)
+    if options.splits.own:
+        images = images_of_plan(plan, listing, stored.labels["train"])
+        splits |= write_own_splits(partial.result, options.splits, images, known={})
     mean, std = stored.mean_and_std(storage.stored_size)
     content: manifest.Manifest = {
         "format": manifest.FORMAT,
@@ -158,7 +166,7 @@ def _write(
         "files_sha256": listed_sha256(listing),
         "betons": stored.files,
         "file_list": write_file_list(partial.result, _file_rows(plan, listing.classes)),
-        "splits": write_all_splits(partial.result, stored.labels["train"], options.splits, listing.classes),
+        "splits": splits,
     }
     manifest.write(partial.result, content)
     partial.commit()
@@ -179,9 +187,13 @@ def _add_splits(made: manifest.Manifest, options: BuildOptions) -> str:
     check_label_counts(options.splits, counts, classes)
     draws = wanted_splits(options.splits, counts, classes)
     missing = missing_splits(folder, draws, options.splits.seeds, made["splits"])
-    if missing:
+    records: Records = {}
+    if missing or options.splits.own:
         from dataprep.writing.beton import read_labels  # FFCV takes seconds to import
 
-        records = write_splits(folder, read_labels(folder / "train.beton"), missing)
+        labels = read_labels(folder / "train.beton")
+        records = write_own_splits(folder, options.splits, images_of_folder(folder, labels), made["splits"])
+        records |= write_splits(folder, labels, missing)
+    if records:
         manifest.write(folder, {**made, "splits": {**made["splits"], **records}})
-    return outcome.added(folder, list(missing))
+    return outcome.added(folder, list(records))

@@ -9,6 +9,7 @@ import numpy as np
 
 from dataprep.command.build import SLACK, WORKERS_RUN, list_images, native_size_of
 from dataprep.command.options import BuildOptions
+from dataprep.command.own_splits import check_own_splits
 from dataprep.command.reuse import refuse_other
 from dataprep.console import plural
 from dataprep.data_folder import manifest
@@ -37,9 +38,12 @@ def dry_run(options: BuildOptions) -> str:
     check_label_counts(options.splits, counts["train"], listing.classes)
     if made:
         refuse_other(made, listing, storage, options)
+    else:
+        check_own_splits(options.splits, listing)
     draws = wanted_splits(options.splits, counts["train"], listing.classes)
     splits = missing_splits(options.folder, draws, options.splits.seeds, made["splits"] if made else {})
-    return f"{_source(listing)}\n{_result(options, listing, storage, list(splits), bool(made))}"
+    own = [split.name for split in options.splits.own if not made or split.name not in made["splits"]]
+    return f"{_source(listing)}\n{_result(options, listing, storage, [*splits, *own], bool(made))}"
 
 
 def _near(out: Path) -> Path | None:

@@ -13,10 +13,11 @@ class FileRecord(TypedDict):
 
 
 class SplitRecord(TypedDict):
-    """size: number of labelled positions."""
+    """size: number of labelled positions. source: of a split that the user brought, the name of the file."""
 
     size: int
     sha256: str
+    source: NotRequired[str]
 
 
 class Counts(TypedDict):

@@ -33,6 +33,8 @@ def _faults(file: Path, record: SplitRecord, labels: NDArray[np.int64], content:
         (((positions >= 0) & (positions < len(labels))).all(), "positions outside train.beton"),
     ]
     faults = violated(rules)
+    if "source" in record:  # the user's own, whose name promises nothing
+        return faults or violated([((labels[positions] >= 0).all(), "contains unlabelled images")])
     return faults or violated(_drawn_as_named(file.stem.rsplit("-seed", 1)[0], labels, labels[positions], content))
 
 
