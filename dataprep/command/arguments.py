@@ -47,7 +47,7 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         verify=args["verify"],
         dry_run=args["dry_run"],
         subset=subset,
-        labels=LabelOptions(image_column=args["image_column"], label_column=args["label_column"]),
+        labels=LabelOptions(args["labels_from"], args["image_column"], args["label_column"]),
         splits=_split_request(args, data_set),
         storage=_storage_request(args, data_set),
     )
@@ -81,6 +81,13 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
         help="Directory that will contain the result, DATA/NAME; by default 'data'.",
     )
     add("--name", help="Name of the result; by default that of the data set.")
+    add(
+        "--labels-from",
+        type=Path,
+        metavar="CSV",
+        help="Only for folder: a list of files and their labels, instead of class folders: file,label or "
+        "file,label,part in each line. An empty label makes an image unlabelled.",
+    )
     add("--image-column", metavar="COLUMN", help="Only for parquet files: the column of images, if there are several.")
     add("--label-column", metavar="COLUMN", help="Only for parquet files: the column of labels, if there are several.")
     add(
@@ -253,12 +260,19 @@ def _check(options: BuildOptions) -> None:
         (all(s is None or 8 <= s <= 8192 for s in sizes), "--image-size and --stored-size must be from 8 to 8192"),
         (1 <= storage.jpeg_quality <= 100, "--jpeg-quality must be from 1 to 100"),
         (options.classes is None or options.classes >= 2, "--classes must be at least 2"),
-        (options.extra or options.dataset in ("svhn", "folder"), "--no-extra is an option of svhn and folder only"),
-        (options.labels == LabelOptions() or options.dataset == "folder", "--label-column is an option of folder only"),
+        (
+            options.labels == LabelOptions() or options.dataset == "folder",
+            "--labels-from, --image-column and --label-column: each is an option of folder only",
+        ),
+        (
+            options.labels.labels_from is None or options.labels.labels_from.is_file(),
+            f"--labels-from {options.labels.labels_from} does not exist",
+        ),
         (len(options.subset.class_names) != 1, "--classes must name at least 2 different classes"),
         (options.subset.limit is None or options.subset.limit >= 1, "--limit must be at least 1"),
         (0 <= options.subset.limit_seed < 2**32, "--limit-seed must be from 0 to 4294967295"),
         (not (options.verify and options.dry_run), "--verify and --dry-run: choose one"),
+        (options.extra or options.dataset in ("svhn", "folder"), "--no-extra is an option of svhn and folder only"),
     ]
     for holds, message in rules:
         if not holds:

@@ -32,12 +32,12 @@ def dry_run(options: BuildOptions) -> str:
         made = manifest.read(options.folder) if options.folder.exists() else None
         listing = list_images(replace(options, download=False), Path(work))
         storage = resolve_storage(options.storage, native_size_of(listing, options, workers, made))
-    train, test = _counts(listing.train, listing), _counts(listing.test, listing)
-    print(_table(listing, train, test))
-    check_label_counts(options.splits, train, listing.classes)
+    counts = {part: _counts(entries, listing) for part, entries in listing.parts().items()}
+    print(_table(listing, counts))
+    check_label_counts(options.splits, counts["train"], listing.classes)
     if made:
         refuse_other(made, listing, storage, options)
-    draws = wanted_splits(options.splits, train, listing.classes)
+    draws = wanted_splits(options.splits, counts["train"], listing.classes)
     splits = missing_splits(options.folder, draws, options.splits.seeds, made["splits"] if made else {})
     return f"{_source(listing)}\n{_result(options, listing, storage, list(splits), bool(made))}"
 
@@ -52,19 +52,20 @@ def _counts(entries: list[Entry], listing: Listing) -> list[int]:
     return class_counts(np.array([entry.label for entry in entries], np.int64), len(listing.classes))
 
 
-def _table(listing: Listing, train: list[int], test: list[int]) -> str:
-    rows = [("class", "train", "test")]
-    rows += [(name, f"{a:,}", f"{b:,}") for name, a, b in zip(listing.classes, train, test, strict=True)]
-    unlabelled = len(listing.train) - sum(train)
+def _table(listing: Listing, counts: dict[str, list[int]]) -> str:
+    """A line for each class: how many images each part has of it."""
+    rows = [["class", *counts]]
+    rows += [[name, *(f"{of[c]:,}" for of in counts.values())] for c, name in enumerate(listing.classes)]
+    unlabelled = len(listing.train) - sum(counts["train"])
     if unlabelled:
-        rows.append(("(unlabelled)", f"{unlabelled:,}", ""))
-    safe = [(name.encode("utf-8", "backslashreplace").decode(), a, b) for name, a, b in rows]
-    width = max(len(name) for name, _, _ in safe)
-    return "\n".join(f"  {name:<{width}} {a:>9} {b:>9}".rstrip() for name, a, b in safe)
+        rows.append(["(unlabelled)", f"{unlabelled:,}"])
+    rows = [[name.encode("utf-8", "backslashreplace").decode(), *numbers] for name, *numbers in rows]
+    width = max(len(name) for name, *_ in rows)
+    return "\n".join(f"  {name:<{width}}" + "".join(f" {number:>10}" for number in numbers) for name, *numbers in rows)
 
 
 def _source(listing: Listing) -> str:
-    entries = listing.train + listing.test
+    entries = [entry for part in listing.parts().values() for entry in part]
     return f"source: {plural(len(entries), 'image')}, {sum(entry.size for entry in entries):,} bytes"
 
 
@@ -72,10 +73,12 @@ def _result(options: BuildOptions, listing: Listing, storage: Storage, splits: l
     listed = f"{plural(len(splits), 'split')}{' would be added' if made else ''}: {', '.join(splits)}"
     if made:
         return f"{options.folder} is made already; {listed if splits else 'nothing to add'}; nothing was written"
-    unlabelled = sum(entry.label < 0 for entry in listing.train)
-    beton_bytes = storage.estimated_bytes(len(listing.train) + len(listing.test)) + 2 * SLACK
+    parts = listing.parts()
+    sizes = {part: f"{len(entries):,} {part}" for part, entries in parts.items()}
+    sizes["train"] += f" ({sum(entry.label < 0 for entry in listing.train):,} unlabelled)"
+    beton_bytes = storage.estimated_bytes(sum(map(len, parts.values()))) + len(parts) * SLACK
     return (
-        f"{options.folder} would hold {len(listing.train):,} train ({unlabelled:,} unlabelled), "
-        f"{len(listing.test):,} test, {len(listing.classes):,} classes, {storage.stored_size}x{storage.stored_size} "
-        f"{storage.encoding}, betons of at most {beton_bytes:,} bytes, {listed}; nothing was written"
+        f"{options.folder} would hold {', '.join(sizes.values())}, {len(listing.classes):,} classes, "
+        f"{storage.stored_size}x{storage.stored_size} {storage.encoding}, betons of at most {beton_bytes:,} bytes, "
+        f"{listed}; nothing was written"
     )

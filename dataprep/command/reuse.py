@@ -6,6 +6,7 @@ from typing import TypedDict
 import PIL
 
 from dataprep.command.options import BuildOptions
+from dataprep.data_folder.checksums import file_sha256
 from dataprep.data_folder.manifest import Manifest, SourceRecord
 from dataprep.layouts.listing import Listing
 from dataprep.sources.entries import Reader
@@ -23,19 +24,21 @@ class Selection(TypedDict):
     class_names: list[str] | None
     limit: int | None
     limit_seed: int | None
+    labels_from: str | None
     image_column: str | None
     label_column: str | None
     extra: bool
 
 
 def selection(options: BuildOptions) -> Selection:
-    subset = options.subset
+    subset, labels_from = options.subset, options.labels.labels_from
     return {
         "dataset": options.dataset,
         "classes": options.classes,
         "class_names": sorted(subset.class_names) or None,
         "limit": subset.limit,
         "limit_seed": None if subset.limit is None else subset.limit_seed,
+        "labels_from": None if labels_from is None else file_sha256(labels_from),
         "image_column": options.labels.image_column,
         "label_column": options.labels.label_column,
         "extra": options.extra,

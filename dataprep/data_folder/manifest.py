@@ -38,8 +38,8 @@ class Counts(TypedDict):
 class SourceRecord(TypedDict):
     """What the set was made from. identity: its fingerprint, where it has few files.
 
-    classes to extra: the request's, None where not requested. native_size: as in Listing. test_fraction: None where
-    the source has test images.
+    classes to extra: the request's, None where not requested; labels_from is a sha256.
+    native_size: as in Listing. test_fraction: None where the source has test images.
     """
 
     kind: str
@@ -50,6 +50,7 @@ class SourceRecord(TypedDict):
     class_names: NotRequired[list[str] | None]
     limit: NotRequired[int | None]
     limit_seed: NotRequired[int | None]
+    labels_from: NotRequired[str | None]
     image_column: NotRequired[str | None]
     label_column: NotRequired[str | None]
     extra: bool

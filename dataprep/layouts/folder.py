@@ -23,7 +23,7 @@ def list_folder(request: ListingRequest) -> Listing:
     Raises ValueError when the layout is not one of those known, or a test class has no training images.
     """
     source = request.source_path()
-    files, reader = _open(source, request.work)
+    files, reader = open_source(source, request.work)
     images, notes = _images_only(files)
     try:
         images, wrapper = _strip_wrapping_folders(images)
@@ -56,7 +56,8 @@ def list_folder(request: ListingRequest) -> Listing:
     )
 
 
-def _open(source: Path, work: Path) -> tuple[list[Entry], Reader]:
+def open_source(source: Path, work: Path) -> tuple[list[Entry], Reader]:
+    """All files of a directory or archive, and their reader."""
     if source.is_dir():
         return list(list_directory(source)), FileReader(f"{source.as_posix()}/")
     return open_archive(source, work)

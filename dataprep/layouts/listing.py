@@ -8,8 +8,12 @@ from dataprep.sources.entries import Entry, Reader
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """Where the labels of the user's own images are. image_column, label_column: of parquet files; None: found out."""
+    """Where the labels of the user's own images are.
 
+    labels_from: a list of files with labels. image_column, label_column: of parquet files; None: found out.
+    """
+
+    labels_from: Path | None = None
     image_column: str | None = None
     label_column: str | None = None
 

@@ -14,32 +14,37 @@ from typing import IO
 from dataprep.console import plural
 from dataprep.layouts.folder import hold_out_test
 from dataprep.layouts.listing import Listing, ListingRequest
-from dataprep.layouts.names import is_hidden, is_image
+from dataprep.layouts.names import is_hidden, is_image, part_of_set
 from dataprep.sources.entries import Entry
 from dataprep.sources.parquet import Row, Table, is_parquet, open_table
 from dataprep.sources.readers import TarReader
 
-PARTS = {  # words in the names of files and folders, and the part they stand for
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-    **dict.fromkeys(("unlabelled", "unlabeled", "unsupervised", "extra"), "unlabelled"),
-}
+_MORE_PARTS = {"dev": "validation", "eval": "test", "evaluation": "test", "unsupervised": "unlabelled"}
 _WORD = re.compile(r"[a-z]+")
 
 
 @dataclass
 class _Part:
-    """Images of a part: entries without path and label yet, with their names and labels as the files give them."""
+    """Images of a part: entries without path and label yet, with the folders, names and labels that they would have."""
 
     entries: list[Entry] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
     names: list[str | None] = field(default_factory=list)
     labels: list[int | str | None] = field(default_factory=list)
 
-    def add(self, row: Row, offset: int) -> None:
+    def add(self, row: Row, folder: str, offset: int) -> None:
         self.entries.append(Entry(path="", label=-1, size=len(row.data), offset=offset))
+        self.folders.append(folder)
         self.names.append(row.name)
         self.labels.append(row.label)
+
+    def without_unlabelled(self, name: str, notes: list[str]) -> "_Part":
+        """The images that can be measured on; a note counts the others."""
+        kept = [row for row, label in enumerate(self.labels) if label is not None]
+        left_out = len(self.labels) - len(kept)
+        if left_out:
+            notes.append(f"{name}: left out {plural(left_out, 'image')} without a label")
+        return _Part(*([column[row] for row in kept] for column in vars(self).values()))
 
 
 def find_parquet(source: Path) -> list[Path]:
@@ -59,74 +64,68 @@ def find_parquet(source: Path) -> list[Path]:
 def list_parquet(request: ListingRequest, files: list[Path]) -> Listing:
     """Images are copied out of the files, end to end, into one file in `request.work`: rows have no place of their own.
 
-    Classes are numbered as the files number them; names alone, and numbers without names, in their order. Of the parts
-    'test' and 'val' the first with labels holds the test images.
+    Classes are numbered as the files number them; names alone, and numbers without names, in their order. Where no test
+    image has a label, the validation images are the test set.
     Raises ValueError when a file is damaged, or its columns or its part are not clear.
     """
     source, notes = request.source_path(), list[str]()
-    part_of = _parts(files, source)
+    words = _words(files, source)
     tables = [open_table(file, request.labels.image_column, request.labels.label_column) for file in files]
     blob = request.work / "images"
     with blob.open("wb") as out:
-        parts = _copy(tables, part_of, out)
-    test_name = _pick_test(parts, notes)
+        parts = _copy(tables, words, out)
+    test, validation = (parts[name].without_unlabelled(name, notes) for name in ("test", "validation"))
+    if not test.entries:
+        test, validation = validation, _Part()
     classes, number = _classes(tables, parts["train"], source)
-    train = _entries("train" if test_name else "", parts["train"], classes, number, source)
-    train += _entries("unlabelled", parts["unlabelled"], classes, {}, source)
-    if test_name:
-        test = _entries(test_name, parts[test_name], classes, number, source)
-        test = [entry for entry in test if entry.label >= 0]
-    else:
-        train, test = _hold_out(train, request, notes, source)
-    return Listing(
+    if not request.extra and parts["extra"].entries:
+        notes.append(f"{plural(len(parts.pop('extra').entries), 'extra image')} left out (--no-extra)")
+    listing = Listing(
         classes=classes,
-        train=train,
-        test=test,
+        train=[entry for name in ("train", "extra") for entry in _entries(name, parts[name], classes, number, source)],
+        test=_entries("test", test, classes, number, source),
+        validation=_entries("validation", validation, classes, number, source),
         reader=TarReader(str(blob)),
-        has_test_split=bool(test_name),
+        has_test_split=bool(test.entries),
         notes=notes,
     )
+    if not listing.test:
+        _hold_out(listing, request)
+    listing.train += _entries("unlabelled", parts["unlabelled"], classes, dict.fromkeys(number, -1), source)
+    return listing
 
 
-def _parts(files: list[Path], source: Path) -> dict[Path, str]:
-    """The part of each file: the first word in its name, or else in the nearest folder's, that stands for one."""
+def _words(files: list[Path], source: Path) -> dict[Path, str]:
+    """Of each file the first word in its name, or else in the nearest folder's, that is the name of a part.
+
+    '' for all of them where no file has one.
+    """
     found: dict[Path, str] = {}
     for file in files:
         inside = file.relative_to(source) if source.is_dir() else Path(file.name)
         words = [word for name in reversed(inside.parts) for word in _WORD.findall(name.lower())]
-        part = next((PARTS[word] for word in words if word in PARTS), "")
-        found[file] = part
-    if not any(found.values()):
-        return dict.fromkeys(files, "train")
-    unclear = next((file for file, part in found.items() if not part), None)
-    if unclear:
+        found[file] = next((word for word in words if _part(word)), "")
+    unclear = next((file for file, word in found.items() if not word), None)
+    if unclear and any(found.values()):
         raise ValueError(
             f"{unclear}: it is not clear whether it holds training or test images; name it train-... or test-..."
         )
     return found
 
 
-def _copy(tables: Iterable[Table], part_of: dict[Path, str], out: IO[bytes]) -> dict[str, _Part]:
+def _part(word: str) -> str | None:
+    return part_of_set(word) or _MORE_PARTS.get(word)
+
+
+def _copy(tables: Iterable[Table], words: dict[Path, str], out: IO[bytes]) -> dict[str, _Part]:
     parts: dict[str, _Part] = defaultdict(_Part)
     for table in tables:
+        word = words[table.file]
+        part, folder = parts[_part(word) or "train"], f"{word}/" if word else ""
         for row in table.rows():
-            parts[part_of[table.file]].add(row, out.tell())
+            part.add(row, folder, out.tell())
             out.write(row.data)
     return parts
-
-
-def _pick_test(parts: dict[str, _Part], notes: list[str]) -> str:
-    """The part that holds the test images, '' where there is none; notes what of the others is left out."""
-    chosen = ""
-    for name in ("test", "val"):
-        total, labelled = len(parts[name].labels), sum(label is not None for label in parts[name].labels)
-        if chosen and total:
-            notes.append(f"{name}: left out {plural(total, 'image')}; {chosen} is the test set")
-            continue
-        if labelled < total:
-            notes.append(f"{name}: left out {plural(total - labelled, 'image')} without a label")
-        chosen = name if labelled else chosen
-    return chosen
 
 
 def _classes(tables: list[Table], train: _Part, source: Path) -> tuple[list[str], dict[int | str, int]]:
@@ -153,24 +152,28 @@ def _classes(tables: list[Table], train: _Part, source: Path) -> tuple[list[str]
 
 def _entries(name: str, part: _Part, classes: list[str], number: dict[int | str, int], source: Path) -> list[Entry]:
     """The entries of a part with paths and labels; images are called by their row where names are not unique."""
-    labels = [-1 if label is None else number.get(label, -2) for label in part.labels]
-    if -2 in labels and number:
-        unknown = part.labels[labels.index(-2)]
+    unknown = next((label for label in part.labels if label is not None and label not in number), None)
+    if unknown is not None and name != "unlabelled":
         raise ValueError(f"--source {source}: {name} has images of class {unknown!r}, of which train has none")
-    labels = labels if number else [-1] * len(labels)
-    folder_of = {label: f"{name}/{of.replace('/', '_')}".removeprefix("/") for label, of in enumerate(classes)}
-    folder_of[-1] = f"{name}/(unlabelled)".removeprefix("/") if number else name
-    paths = [f"{folder_of[label]}/{file}" for label, file in zip(labels, part.names, strict=True)]
+    labels = [-1 if label is None else number.get(label, -1) for label in part.labels]
+    folders = [folder + _class_folder(name, label, classes) for folder, label in zip(part.folders, labels, strict=True)]
+    paths = [f"{folder}{file}" for folder, file in zip(folders, part.names, strict=True)]
     if None in part.names or len(set(paths)) < len(paths):
-        paths = [f"{folder_of[label]}/{row:08d}" for row, label in enumerate(labels)]
+        paths = [f"{folder}{row:08d}" for row, folder in enumerate(folders)]
     return [
         entry._replace(path=path, label=label) for entry, path, label in zip(part.entries, paths, labels, strict=True)
     ]
 
 
-def _hold_out(
-    entries: list[Entry], request: ListingRequest, notes: list[str], source: Path
-) -> tuple[list[Entry], list[Entry]]:
-    labelled = [entry for entry in entries if entry.label >= 0]
-    train, test = hold_out_test(labelled, request.test_fraction, notes, source)
-    return train + [entry for entry in entries if entry.label < 0], test
+def _class_folder(part: str, label: int, classes: list[str]) -> str:
+    if label >= 0:
+        return f"{classes[label].replace('/', '_')}/"
+    return "" if part == "unlabelled" else "(unlabelled)/"
+
+
+def _hold_out(listing: Listing, request: ListingRequest) -> None:
+    labelled = [entry for entry in listing.train if entry.label >= 0]
+    unlabelled = [entry for entry in listing.train if entry.label < 0]
+    source = request.source_path()
+    listing.train, listing.test = hold_out_test(labelled, request.test_fraction, listing.notes, source)
+    listing.train += unlabelled

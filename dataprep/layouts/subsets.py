@@ -31,13 +31,14 @@ def take(listing: Listing, request: SubsetRequest) -> Listing:
     if request.class_names:
         _keep_classes(listing, request.class_names)
     if request.limit is not None:
-        before = len(listing.train), len(listing.test)
+        before = {part: len(entries) for part, entries in listing.parts().items()}
         most = Counter(dict.fromkeys(range(len(listing.classes)), request.limit))
         most[-1] = request.limit * len(listing.classes)
-        listing.train = _first(listing.train, most, request.limit_seed)
-        listing.test = _first(listing.test, most, request.limit_seed)
-        kept = f"{len(listing.train):,} of {before[0]:,} train, {len(listing.test):,} of {before[1]:,} test"
-        listing.notes.append(f"--limit {request.limit}: {kept}")
+        listing.train, listing.test, listing.validation = (
+            _first(entries, most, request.limit_seed) for entries in (listing.train, listing.test, listing.validation)
+        )
+        kept = [f"{len(entries):,} of {before[part]:,} {part}" for part, entries in listing.parts().items()]
+        listing.notes.append(f"--limit {request.limit}: {', '.join(kept)}")
     return listing
 
 
@@ -49,8 +50,10 @@ def _keep_classes(listing: Listing, names: tuple[str, ...]) -> None:
     number = {listing.classes.index(name): c for c, name in enumerate(kept)} | {-1: -1}
     listing.notes.append(f"--classes: {len(kept)} of {len(listing.classes):,} classes")
     listing.classes = kept
-    listing.train = [entry._replace(label=number[entry.label]) for entry in listing.train if entry.label in number]
-    listing.test = [entry._replace(label=number[entry.label]) for entry in listing.test if entry.label in number]
+    listing.train, listing.test, listing.validation = (
+        [entry._replace(label=number[entry.label]) for entry in entries if entry.label in number]
+        for entries in (listing.train, listing.test, listing.validation)
+    )
     if not listing.test:
         raise ValueError(f"--classes: there are no test images of these classes ({', '.join(kept[:_SHOWN])})")
 

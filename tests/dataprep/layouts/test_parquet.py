@@ -23,7 +23,7 @@ def rows_of(tree: Path, part: str, labels: dict[str, object]) -> list[Row]:
     return [(file.read_bytes(), file.name, labels[file.parent.name]) for file in sorted((tree / part).rglob("*.png"))]
 
 
-@pytest.mark.parametrize(("part", "split"), [("test", "test"), ("val", "validation")])
+@pytest.mark.parametrize(("part", "split"), [("test", "test"), ("validation", "validation")])
 def test_an_export_gives_what_the_folders_give(tmp_path: Path, part: str, split: str) -> None:
     tree = put_tree(tmp_path / "source", [path.replace("test/", f"{part}/") for path in PATHS])
     export_tree(tree, tmp_path / "export", {"train": "train", part: split})
@@ -132,3 +132,12 @@ def test_the_columns_are_options_of_parquet_only(tmp_path: Path, capsys: Output)
     assert make("folder", "--source", source, "--out", tmp_path / "data", "--label-column", "label") == 2
     assert "--label-column" in capsys.readouterr().err
     assert make("digits", "--out", tmp_path / "data", "--image-column", "x") == 2
+
+
+def test_validation_beside_test_is_kept(tree: Path, tmp_path: Path) -> None:
+    for name, part in (("train-0", "train"), ("train-1", "test"), ("validation", "test"), ("test", "test")):
+        put_parquet(tmp_path / f"export/{name}.parquet", rows_of(tree, part, {"ant": 0, "bee": 1}), ["ant", "bee"])
+    put_parquet(tmp_path / "export/extra.parquet", rows_of(tree, "test", {"ant": 0, "bee": 1}), ["ant", "bee"])
+    assert make("folder", "--source", tmp_path / "export", "--out", tmp_path, "--no-extra", "--limit", 5) == 0
+    counts = read_manifest(tmp_path / "folder")["counts"]
+    assert counts["train_per_class"] == counts["validation_per_class"] == counts["test_per_class"] == [5, 5]
