@@ -9,16 +9,9 @@ import pytest
 from dataprep.images.decoding import open_image
 from dataprep.sources.readers import ZipReader
 from dataprep.sources.zips import list_zip
-from tests.support.dataprep_fixtures import fingerprint, make, nothing_left, put_tree, tree_paths
+from tests.support.dataprep_fixtures import fingerprint, make, nothing_left, put_tree, tree_paths, zip_of
 
 Output = pytest.CaptureFixture[str]
-
-
-def zip_of(root: Path, file: Path, method: int = zipfile.ZIP_DEFLATED, prefix: str = "") -> Path:
-    with zipfile.ZipFile(file, "w", method) as out:
-        for path in sorted(root.rglob("*")):
-            out.write(path, f"{prefix}{path.relative_to(root).as_posix()}")
-    return file
 
 
 @pytest.fixture(scope="module")
