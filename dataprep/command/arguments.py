@@ -46,6 +46,7 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         extra=args["extra"],
         download=download,
         verify=args["verify"],
+        rehash=args["rehash"],
         dry_run=args["dry_run"],
         subset=subset,
         labels=LabelOptions(args["labels_from"], args["image_column"], args["label_column"]),
@@ -205,6 +206,12 @@ def _add_run(group: "argparse._ArgumentGroup") -> None:
         help="Stop with an error when more than this share of the images cannot be read; by default 0.001.",
     )
     add(
+        "--rehash",
+        action="store_true",
+        help="Compare the content of every file with that of an earlier run; by default only of files whose size or "
+        "time has changed.",
+    )
+    add(
         "--verify",
         action="store_true",
         help="Write nothing; check the finished DATA/NAME against its manifest, down to the last image.",
@@ -259,6 +266,10 @@ def _check(options: BuildOptions) -> None:
         (
             source is None or source.exists() or options.download or options.verify,
             f"--source {source} does not exist; name a directory or an archive",
+        ),
+        (
+            not options.rehash or source is None or source.exists(),
+            f"--rehash: there is no --source {source} whose content could be compared",
         ),
         (_is_plain(options.name), f"--name {options.name!r}: use a plain folder name other than 'raw'"),
         (all(n >= 1 for n in splits.labels_per_class), "--labels-per-class must be at least 1"),

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from dataprep.command import outcome, summary
+from dataprep.command.contents import check_contents
 from dataprep.command.options import BuildOptions
 from dataprep.command.own_splits import check_own_splits, images_of_folder, images_of_plan
 from dataprep.command.reuse import is_current, listed_sha256, part_identity, refuse_other, source_record
 from dataprep.console import note, plural
 from dataprep.data_folder import manifest
+from dataprep.data_folder.content_records import write_contents
 from dataprep.data_folder.file_list import Row, write_file_list
 from dataprep.data_folder.split_draws import class_counts
 from dataprep.data_folder.split_files import (
@@ -59,11 +61,12 @@ def build(options: BuildOptions) -> str:
             storage = resolve_storage(options.storage, native_size)
             if made:
                 refuse_other(made, listing, storage, options)
+                made = check_contents(made, listing, options, workers)
                 return _add_splits(made, options)
             for line in summary.listed(listing):
                 note(line)
             plan = _plan(options, listing, storage, partial)
-            rate = encode_missing(plan, listing.reader, workers, options.max_rejected)
+            rate = encode_missing(plan, listing.reader, workers, options.max_rejected, partial.rejects)
         content = _write(options, listing, storage, native_size, plan, partial)
     return outcome.made(folder, content, time.monotonic() - start, rate)
 
@@ -108,7 +111,7 @@ def _plan(options: BuildOptions, listing: Listing, storage: Storage, partial: Pa
     labels = np.array([entry.label for entry in listing.train], np.int64)
     check_label_counts(options.splits, class_counts(labels, len(listing.classes)), listing.classes)
     check_own_splits(options.splits, listing)
-    plan = make_plan(partial.parts, listing.parts(), storage, part_identity(options, listing.reader))
+    plan = make_plan(partial.parts, listing.parts(), storage, part_identity(options, listing), options.rehash)
     _check_space(plan, storage, partial.free_bytes, options.out)
     return plan
 
@@ -165,6 +168,7 @@ def _write(
         "versions": versions(),
         "files_sha256": listed_sha256(listing),
         "betons": stored.files,
+        "contents": write_contents(partial.result, {beton: plan.records(beton) for beton in plan.betons()}),
         "file_list": write_file_list(partial.result, _file_rows(plan, listing.classes)),
         "splits": splits,
     }

@@ -9,10 +9,8 @@ from dataprep.command.options import BuildOptions
 from dataprep.data_folder.checksums import file_sha256
 from dataprep.data_folder.manifest import Manifest, SourceRecord
 from dataprep.layouts.listing import Listing
-from dataprep.sources.entries import Reader
 from dataprep.sources.fingerprint import fingerprint
 from dataprep.sources.path_hashes import files_sha256
-from dataprep.sources.readers import FileReader
 from dataprep.writing.storage import Storage, resolve_storage
 
 
@@ -45,9 +43,9 @@ def selection(options: BuildOptions) -> Selection:
     }
 
 
-def part_identity(options: BuildOptions, reader: Reader) -> str:
-    """What shapes encoded images besides their entries and recipe: the archives that hold them, and the software."""
-    archive = None if isinstance(reader, FileReader) else fingerprint(options.source)
+def part_identity(options: BuildOptions, listing: Listing) -> str:
+    """What shapes encoded images besides their entries and recipe: the software, and a source without stamps."""
+    archive = None if any(entry.stamp for entry in listing.train) else fingerprint(options.source)
     return json.dumps([selection(options), archive, PIL.__version__])
 
 
@@ -66,7 +64,7 @@ def source_record(options: BuildOptions, listing: Listing, native_size: int | No
 
 def is_current(made: Manifest, options: BuildOptions) -> bool:
     """Whether the folder is known, without listing the source, to be what the options describe."""
-    return _same_source(made["source"], options) and not _storage_differences(made, options)
+    return not options.rehash and _same_source(made["source"], options) and not _storage_differences(made, options)
 
 
 def listed_sha256(listing: Listing) -> dict[str, str]:

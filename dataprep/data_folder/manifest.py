@@ -74,7 +74,7 @@ class Manifest(TypedDict):
     """Sizes are sides of squares in pixels; mean and std are per channel in [0,1], of the training images.
 
     files_sha256: per beton, of the list of files that went in. betons: by file name. splits: by name.
-    file_list: of files.csv.gz; folders made before there was one lack it.
+    contents: of contents.npz; file_list: of files.csv.gz; folders made before there were these lack them.
     """
 
     format: int
@@ -92,6 +92,7 @@ class Manifest(TypedDict):
     versions: dict[str, str]
     files_sha256: dict[str, str]
     betons: dict[str, FileRecord]
+    contents: NotRequired[FileRecord]
     file_list: NotRequired[FileRecord]
     splits: dict[str, SplitRecord]
 

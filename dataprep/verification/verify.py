@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataprep.data_folder import manifest
+from dataprep.data_folder.content_records import NAME as CONTENTS
 from dataprep.progress_meter import ProgressMeter
 from dataprep.verification.betons import beton_faults
 from dataprep.verification.file_list import file_list_faults
 from dataprep.verification.pixels import pixel_faults
+from dataprep.verification.rules import file_faults
 from dataprep.verification.splits import split_faults
 
 SHOWN = 5  # faults named in full
@@ -31,6 +33,8 @@ def verify(folder: Path, workers: int) -> manifest.Manifest:
         found, labels[file.stem] = beton_faults(file, content)
         faults += found
     faults += _reject_faults(folder, content) + split_faults(folder, content, labels["train"])
+    if "contents" in content:
+        faults += [f"{CONTENTS}: {fault}" for fault in file_faults(folder / CONTENTS, content["contents"])]
     faults += file_list_faults(folder, content, labels)
     if not faults:  # images take longest, and FFCV might follow a damaged pointer
         with ProgressMeter("verified", sum(map(len, labels.values()))) as meter:
