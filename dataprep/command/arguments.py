@@ -48,6 +48,7 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         verify=args["verify"],
         rehash=args["rehash"],
         dry_run=args["dry_run"],
+        preview=args["preview"],
         subset=subset,
         labels=LabelOptions(args["labels_from"], args["image_column"], args["label_column"]),
         splits=_split_request(args, data_set),
@@ -215,6 +216,12 @@ def _add_run(group: "argparse._ArgumentGroup") -> None:
         "--verify",
         action="store_true",
         help="Write nothing; check the finished DATA/NAME against its manifest, down to the last image.",
+    )
+    add(
+        "--no-preview",
+        dest="preview",
+        action="store_false",
+        help="Leave out preview.png, which shows a few images of each class.",
     )
     add(
         "--dry-run",

@@ -138,6 +138,7 @@ def _write(
 ) -> manifest.Manifest:
     """Join the finished parts, draw the splits and give the folder its final name."""
     from dataprep.writing.join import join  # FFCV takes seconds to import
+    from dataprep.writing.preview import write_preview
 
     stored = join(plan, partial.result, storage)
     splits = write_all_splits(partial.result, stored.labels["train"], options.splits, listing.classes)
@@ -173,6 +174,8 @@ def _write(
         "splits": splits,
     }
     manifest.write(partial.result, content)
+    if options.preview:
+        write_preview(partial.result, listing.classes, options.name)
     partial.commit()
     return content
 

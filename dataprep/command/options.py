@@ -16,8 +16,8 @@ class BuildOptions:
     dataset: a name in the catalog. name: of the result, OUT/NAME. source: None for a set that comes with a library.
     workers: number of processes. max_rejected: share of unreadable images allowed. download: missing files may be
     downloaded. verify: only check a finished folder. rehash: compare contents, whatever sizes and times say. dry_run:
-    only say what would be made. subset: the part of the set that is used. labels: where the labels of the user's own
-    images are.
+    only say what would be made. preview: draw preview.png. subset: the part of the set that is used. labels: where the
+    labels of the user's own images are.
     """
 
     dataset: str
@@ -33,6 +33,7 @@ class BuildOptions:
     verify: bool
     rehash: bool
     dry_run: bool
+    preview: bool
     subset: SubsetRequest
     labels: LabelOptions
     splits: SplitRequest
