@@ -4,16 +4,14 @@ array_files.py reads them and ArraySet tests their checksums, so that a subset i
 a note, while a damaged official file is not.
 """
 
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dataprep.layouts.listing import ListingRequest
-from dataprep.sources.tars import DAMAGED
+from dataprep.sources.archives import extract_named
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,7 @@ class NativeFiles:
     def _unpack(self, archive: Path, folder: Path) -> Path:
         """Copy the files of the set out of an archive, whatever folders they are in."""
         folder.mkdir(exist_ok=True)
-        try:
-            with tarfile.open(archive, "r|*") as tar:
-                for member in tar:
-                    name = PurePosixPath(member.name).name
-                    data = tar.extractfile(member) if name in self.md5 and member.isreg() else None
-                    if data is not None:
-                        with (folder / name).open("wb") as out:
-                            shutil.copyfileobj(data, out, 1 << 20)
-        except DAMAGED as error:
-            raise ValueError(f"{archive}: not a complete archive ({error}); download it again") from error
+        extract_named(archive, self.md5.keys(), folder)
         missing = [name for name in self.md5 if not (folder / name).is_file()]
         if missing:
             raise ValueError(f"{archive}: lacks {', '.join(missing)}; it is not {self.name} as distributed")

@@ -1,11 +1,17 @@
 """Opens an archive, whatever kind its content says it is."""
 
-from pathlib import Path
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 from dataprep.sources.entries import Entry, Reader
 from dataprep.sources.readers import TarReader, ZipReader
-from dataprep.sources.tars import list_tar, uncompressed_tar
+from dataprep.sources.tars import DAMAGED, list_tar, uncompressed_tar
 from dataprep.sources.zips import is_zip, list_zip
+from dataprep.sources.zstd import is_zstd
 
 
 def open_archive(file: Path, work: Path) -> tuple[list[Entry], Reader]:
@@ -17,3 +23,37 @@ def open_archive(file: Path, work: Path) -> tuple[list[Entry], Reader]:
         return list(list_zip(file)), ZipReader(str(file))
     tar = uncompressed_tar(file, work)
     return list(list_tar(tar)), TarReader(str(tar))
+
+
+def extract_named(archive: Path, names: Collection[str], folder: Path) -> None:
+    """Copy the files with these names into `folder`, whatever folders of a zip or tar they are in.
+
+    Raises ValueError when the archive is damaged or of another kind.
+    """
+    try:
+        for name, data in _zip_members(archive, names) if is_zip(archive) else _tar_members(archive, names, folder):
+            with (folder / name).open("wb") as out:
+                shutil.copyfileobj(data, out, 1 << 20)
+    except (*DAMAGED, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: zipfile, of an encrypted member
+        raise ValueError(f"{archive}: not a complete archive ({error}); download it again") from error
+
+
+def _zip_members(file: Path, names: Collection[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            name = PurePosixPath(member.filename).name
+            if name in names and not member.is_dir():
+                with archive.open(member) as data:
+                    yield name, data
+
+
+def _tar_members(file: Path, names: Collection[str], work: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    plain = uncompressed_tar(file, work) if is_zstd(file) else file  # tarfile itself knows the other compressions
+    with tarfile.open(plain, "r|*") as tar:
+        for member in tar:
+            name = PurePosixPath(member.name).name
+            data = tar.extractfile(member) if name in names and member.isreg() else None
+            if data is not None:
+                yield name, data
+    if plain != file:
+        plain.unlink()

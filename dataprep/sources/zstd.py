@@ -8,6 +8,12 @@ _BLOCK = 1 << 20  # compressed bytes read at a time
 _MAX_WINDOW = 1 << 31  # bytes of memory that `zstd --ultra --long=31` asks for
 
 
+def is_zstd(file: Path) -> bool:
+    """Whether the file begins as zstandard does."""
+    with file.open("rb") as handle:
+        return handle.read(4) in MAGIC
+
+
 def decompressed(file: Path) -> Iterator[bytes]:
     """Yield the file's decompressed data in pieces.
 

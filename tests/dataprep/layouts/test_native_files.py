@@ -8,10 +8,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from dataprep.layouts import svhn
 from dataprep.layouts.catalog import DATASETS
-from tests.support.dataprep_fixtures import make, nothing_left, read_manifest
+from tests.support.dataprep_fixtures import make, nothing_left, pack, read_manifest, zip_of
 from tests.support.native_fixtures import put_cifar, put_svhn
 
 Output = pytest.CaptureFixture[str]
@@ -88,3 +89,20 @@ def test_download(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatc
     server.server_close()
     assert make("cifar10", "--out", tmp_path / "offline") == 2
     assert "cannot be downloaded" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.zst", "cut zip"])
+def test_archives_of_other_kinds(kind: str, tmp_path: Path, capsys: Output) -> None:
+    written = put_cifar(tmp_path / "source", 10, 10)
+    file = zip_of(tmp_path / "source", tmp_path / "archive.zip")
+    if kind == "tar.zst":
+        tar = pack(tmp_path / "source", tmp_path / "set.tar", "w")
+        file.write_bytes(zstandard.compress(tar.read_bytes()))
+    if kind == "cut zip":
+        file.write_bytes(file.read_bytes()[:3000])
+        assert make("cifar10", "--out", tmp_path, "--source", file) == 2
+        assert "archive.zip: not a complete" in capsys.readouterr().err and nothing_left(tmp_path, "cifar10")
+        return
+    assert make("cifar10", "--out", tmp_path, "--source", file) == 0
+    assert read_manifest(tmp_path / "cifar10")["counts"]["train"] == len(written["train"])
+    assert not list(tmp_path.glob(".*"))
