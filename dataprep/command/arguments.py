@@ -51,6 +51,7 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         labels=LabelOptions(args["labels_from"], args["image_column"], args["label_column"]),
         splits=_split_request(args, data_set),
         storage=_storage_request(args, data_set),
+        flip_given=args["flip"] is not None,
     )
     _check(options)
     return options
@@ -196,7 +197,7 @@ def _add_storage(group: "argparse._ArgumentGroup") -> None:
     add(
         "--flip",
         action=argparse.BooleanOptionalAction,
-        help="Whether training may mirror images; by default yes, except for digits.",
+        help="Whether training may mirror images; by default yes, except for digits. A second call can change it.",
     )
 
 
