@@ -27,7 +27,7 @@ def test_a_second_run_adds_only_splits(
     new = read_manifest(folder)
     assert (folder / "train.beton").stat().st_mtime_ns == before.st_mtime_ns
     assert set(new["splits"]) - set(old["splits"]) == {
-        *("7-seed0", "7-seed5", "4-seed5", "10pct-seed5", "10pct-balanced-seed5", "all-seed5")
+        *("7-seed0", "7-seed5", "4-seed5", "10pct-seed5", "10pct-stratified-seed5", "all-seed5")
     }
     assert {name: new["splits"][name] for name in old["splits"]} == old["splits"]
     assert {**new, "splits": 0, "sha256": 0} == {**old, "splits": 0, "sha256": 0}

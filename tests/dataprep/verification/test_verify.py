@@ -198,6 +198,18 @@ def test_the_same_command_restores_a_lost_split(made: Path, tmp_path: Path, caps
     assert verify(tmp_path, "raw-set") == 0
 
 
+def test_folders_with_splits_of_the_old_name_verify(made: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(made / "raw-set", tmp_path / "raw-set")
+    splits = folder / "splits"
+    (splits / "10pct-stratified-seed0.npy").rename(splits / "10pct-balanced-seed0.npy")
+
+    def rename(content: dict) -> None:
+        content["splits"]["10pct-balanced-seed0"] = content["splits"].pop("10pct-stratified-seed0")
+
+    edit_manifest(folder, rename)
+    assert verify(tmp_path, "raw-set") == 0
+
+
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(tmp_path, "nothing") == 2
     assert "nothing does not exist" in capsys.readouterr().err
