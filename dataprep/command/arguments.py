@@ -3,9 +3,10 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from dataprep.command.options import BuildOptions
+from dataprep.command.parser import EXAMPLES, CommandParser, did_you_mean
 from dataprep.data_folder.own_splits import parse_own_split
 from dataprep.data_folder.split_files import SplitRequest
 from dataprep.layouts.catalog import DATASETS, DataSet
@@ -14,17 +15,14 @@ from dataprep.layouts.subsets import SubsetRequest
 from dataprep.writing.storage import StorageRequest
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line about the mistake, without the usage."""
-        self.exit(2, f"make_beton.py: error: {message}\n")
-
-
 def parse(arguments: list[str] | None) -> BuildOptions:
     """BuildOptions from the command line (None: sys.argv). Raises ValueError for a mistake that argparse lets pass."""
     args = vars(_parser().parse_args(arguments))
     if args["dataset"] not in DATASETS:
-        raise ValueError(f"unknown data set {args['dataset']!r}; known are {', '.join(DATASETS)}")
+        hint = did_you_mean(args["dataset"], DATASETS)
+        raise ValueError(
+            f"unknown data set {args['dataset']!r}; {f'{hint} ' if hint else ''}known are {', '.join(DATASETS)}"
+        )
     data_set = DATASETS[args["dataset"]]
     name = args["name"] if args["name"] is not None else args["dataset"]
     download = data_set.download and args["source"] is None
@@ -59,15 +57,18 @@ def parse(arguments: list[str] | None) -> BuildOptions:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = CommandParser(
         prog="make_beton.py",
         description="Convert an image set to FFCV beton files, with label splits and a manifest, in DATA/NAME.",
-        epilog="A second call with the same arguments adds the splits that are missing and leaves the images alone.",
+        epilog=f"{EXAMPLES}\nA second call only adds splits that are missing. docs/data.md explains more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="make_beton.py NAME [--source PATH] [--out DATA] [option ...]",
         allow_abbrev=False,
     )
     parser.add_argument("dataset", metavar="NAME", help=f"The data set to convert: {', '.join(DATASETS)}.")
     _add_source(parser.add_argument_group("where images come from and go to"))
-    _add_splits(parser.add_argument_group("which images are labelled and tested on"))
+    _add_selection(parser.add_argument_group("which images are used"))
+    _add_splits(parser.add_argument_group("which images are labelled"))
     _add_storage(parser.add_argument_group("how images are stored"))
     _add_run(parser.add_argument_group("how the command runs"))
     return parser
@@ -93,6 +94,10 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
     )
     add("--image-column", metavar="COLUMN", help="Only for parquet files: the column of images, if there are several.")
     add("--label-column", metavar="COLUMN", help="Only for parquet files: the column of labels, if there are several.")
+
+
+def _add_selection(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
     add(
         "--classes",
         nargs="+",
@@ -113,6 +118,13 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
         dest="extra",
         action="store_false",
         help="Leave out the extra training images: svhn's 531,131, or a folder's extra/.",
+    )
+    add(
+        "--test-fraction",
+        type=float,
+        metavar="SHARE",
+        default=0.1,
+        help="Only for folder: hold out this share for testing when there is no test folder; by default 0.1.",
     )
 
 
@@ -147,13 +159,6 @@ def _add_splits(group: "argparse._ArgumentGroup") -> None:
         metavar="NAME=FILE",
         help="Add a split of your own, which training takes by labels=NAME: a .npy of positions in train.beton, or a "
         "text with a path a line, as in files.csv.gz. May be repeated.",
-    )
-    add(
-        "--test-fraction",
-        type=float,
-        metavar="SHARE",
-        default=0.1,
-        help="Only for folder: hold out this share for testing when there is no test folder; by default 0.1.",
     )
 
 
@@ -272,7 +277,7 @@ def _check(options: BuildOptions) -> None:
         ),
         (
             source is None or source.exists() or options.download or options.verify,
-            f"--source {source} does not exist; name a directory or an archive",
+            _nothing_there(options),
         ),
         (
             not options.rehash or source is None or source.exists(),
@@ -308,5 +313,16 @@ def _check(options: BuildOptions) -> None:
             raise ValueError(message)
 
 
+def _nothing_there(options: BuildOptions) -> str:
+    where_from = DATASETS[options.dataset].where_from
+    if where_from:
+        return (
+            f"{options.source} does not exist, and {options.dataset} cannot be downloaded by a program.\n{where_from}"
+        )
+    return f"--source {options.source} does not exist; name a directory or an archive"
+
+
 def _is_plain(name: str) -> bool:
-    return bool(name) and name == Path(name).name and not name.startswith(".") and name != "raw"
+    # Names go into commands, so they are neither blank nor begin or end with a space.
+    plain = bool(name) and name == Path(name).name and not name.startswith((".", "-")) and name != "raw"
+    return plain and name == name.strip() and name.isprintable()

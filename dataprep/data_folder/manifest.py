@@ -1,8 +1,11 @@
 """manifest.json: what a data folder holds and what it was made from. Its fields are a contract with training."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
+
+from dataprep.data_folder.shapes import misfits
 
 FORMAT = 1
 
@@ -47,14 +50,14 @@ class SourceRecord(TypedDict):
     name: str
     identity: str | None
     dataset: str
-    classes: int | None
+    classes: NotRequired[int | None]
     class_names: NotRequired[list[str] | None]
     limit: NotRequired[int | None]
     limit_seed: NotRequired[int | None]
     labels_from: NotRequired[str | None]
     image_column: NotRequired[str | None]
     label_column: NotRequired[str | None]
-    extra: bool
+    extra: NotRequired[bool]
     native_size: int | None
     test_fraction: float | None
 
@@ -65,7 +68,7 @@ class WriterRecord(TypedDict):
     encoding: str
     jpeg_quality: int | None
     page_size: int
-    train_resize: str | None
+    train_resize: NotRequired[str | None]
     resize: str
     order: str
 
@@ -75,6 +78,7 @@ class Manifest(TypedDict):
 
     files_sha256: per beton, of the list of files that went in. betons: by file name. splits: by name.
     contents: of contents.npz; file_list: of files.csv.gz; folders made before there were these lack them.
+    sha256: of everything else.
     """
 
     format: int
@@ -95,12 +99,13 @@ class Manifest(TypedDict):
     contents: NotRequired[FileRecord]
     file_list: NotRequired[FileRecord]
     splits: dict[str, SplitRecord]
+    sha256: NotRequired[str]
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of a finished data folder. Raises ValueError when it is missing or has another format."""
+    """The manifest of a finished data folder. Raises ValueError when it is missing, damaged or not what was written."""
     file = folder / "manifest.json"
-    remedy = f"remove {folder} or choose another --out or --name"
+    remedy = f"restore it, or remove {folder} or choose another --out or --name"
     try:
         content = json.loads(file.read_text())
     except FileNotFoundError as error:
@@ -109,11 +114,23 @@ def read(folder: Path) -> Manifest:
         raise ValueError(f"{file} is damaged; {remedy}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{file} does not have format {FORMAT}; {remedy}")
-    return cast(Manifest, content)
+    if faults := misfits(content, Manifest):
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"{file} is damaged ({', '.join(faults[:3])}{more}); {remedy}")
+    manifest = cast(Manifest, content)
+    if manifest.get("sha256", _sha256(manifest)) != _sha256(manifest):
+        raise ValueError(f"{file} is not what was written: something in it has been changed since; {remedy}")
+    return manifest
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write or replace manifest.json in one step."""
+    """Write or replace manifest.json in one step, with its own sha256 in it."""
     temporary = folder / ".manifest.json.partial"
-    temporary.write_text(json.dumps(manifest, indent=1) + "\n")
+    temporary.write_text(json.dumps({**manifest, "sha256": _sha256(manifest)}, indent=1) + "\n")
     temporary.replace(folder / "manifest.json")
+
+
+def _sha256(manifest: Manifest) -> str:
+    """Of all other fields, as the shortest JSON with sorted keys."""
+    others = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

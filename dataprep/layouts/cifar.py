@@ -49,7 +49,14 @@ def _files(name: str, dataset: Any) -> NativeFiles:
 
         download_and_extract_archive(dataset.url, str(folder), filename=dataset.filename, md5=dataset.tgz_md5)
 
-    return NativeFiles(name=name, md5=md5, download=download, folder=dataset.base_folder, archive=dataset.filename)
+    return NativeFiles(
+        name=name,
+        addresses=[dataset.url],
+        md5=md5,
+        download=download,
+        folder=dataset.base_folder,
+        archive=dataset.filename,
+    )
 
 
 def _class_names(meta: Path, key: str, num_classes: int) -> list[str]:

@@ -16,16 +16,19 @@ from dataprep.sources.archives import extract_named
 
 @dataclass(frozen=True)
 class NativeFiles:
-    """The files of a set. md5: of each file. folder, archive: what the files come in; '' if they come singly.
+    """The files of a set. addresses: where they can be fetched by hand. md5: of each file.
 
-    download: called with an empty folder and file names; leaves at least those files there, unpacked.
+    folder, archive: what the files come in; '' if they come singly. download: called with an empty folder and file
+    names; leaves at least those files there, unpacked. hint: what else helps when files are missing.
     """
 
     name: str
+    addresses: list[str]
     md5: dict[str, str]
     download: Callable[[Path, list[str]], None]
     folder: str = ""
     archive: str = ""
+    hint: str = ""
 
     def find(self, request: ListingRequest) -> Path:
         """The folder that holds all files: where they lie, or unpacked from their archive, or downloaded.
@@ -48,8 +51,13 @@ class NativeFiles:
         return [name for name in self.md5 if not (folder / name).is_file()]
 
     def _remedy(self, source: Path) -> str:
-        archive = f", or {self.archive} into {source}" if self.archive else ""
-        return f"{', '.join(self._missing(source))} missing; put them into {source / self.folder}{archive}"
+        missing = self._missing(source)
+        addresses = [each for each in self.addresses if self.archive or each.rpartition("/")[2] in missing]
+        archive = f", or {self.archive}, as it is, into {source}" if self.archive else ""
+        return (
+            f"{', '.join(missing)} missing; put them into {source / self.folder}{archive}; fetch "
+            f"{' and '.join(addresses)} where there is a network{self.hint}"
+        )
 
     def _unpack(self, archive: Path, folder: Path) -> Path:
         """Copy the files of the set out of an archive, whatever folders they are in."""

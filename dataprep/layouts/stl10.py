@@ -46,6 +46,7 @@ def _files() -> NativeFiles:
 
     return NativeFiles(
         name="stl10",
+        addresses=[STL10.url],
         md5=dict(STL10.train_list + STL10.test_list),
         download=download,
         folder=STL10.base_folder,

@@ -3,7 +3,6 @@
 import csv
 import gzip
 import io
-import json
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataprep.data_folder import manifest
 from dataprep.data_folder.checksums import describe
 from dataprep.data_folder.file_list import read_files
 from pipeline.data.source_files import source_files
@@ -72,7 +72,7 @@ def test_a_changed_list_does_not_verify(
     if change in ("position", "class"):
         content = {**read_manifest(made), "file_list": describe(list_file)}
         (copy / "manifest.json").unlink()
-        (copy / "manifest.json").write_text(json.dumps(content))
+        manifest.write(copy, content)  # type: ignore[arg-type]
     assert make("folder", "--out", tmp_path, "--verify") == 2
     assert "files.csv.gz: " in capsys.readouterr().err
 
@@ -85,6 +85,6 @@ def test_folders_made_before_have_none(made: Path, tmp_path: Path) -> None:
             (copy / file.name).symlink_to(file)
     content = read_manifest(made)
     del content["file_list"]
-    (copy / "manifest.json").write_text(json.dumps(content))
+    manifest.write(copy, content)  # type: ignore[arg-type]
     assert make("folder", "--out", tmp_path, "--verify") == 0
     assert source_files(copy, "test") == []

@@ -42,6 +42,14 @@ def test_missing_files_are_named(tmp_path: Path, capsys: Output) -> None:
     assert "cifar-10-python.tar.gz" in message and nothing_left(tmp_path, "cifar10")
 
 
+def test_missing_extra_images_may_be_left_out(tmp_path: Path, capsys: Output) -> None:
+    put_svhn(tmp_path / "source", {"train": 20, "test": 20})
+    assert make("svhn", "--out", tmp_path, "--source", tmp_path / "source") == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "extra_32x32.mat missing" in message and "--no-extra leaves" in message
+    assert "housenumbers/extra_32x32.mat where" in message and "train_32x32.mat" not in message
+
+
 def test_damaged_files(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     put_svhn(tmp_path / "source", {"train": 20, "test": 20})
     options = ("svhn", "--out", tmp_path, "--source", tmp_path / "source", "--no-extra")
@@ -70,7 +78,8 @@ def test_download(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{archive.name}")
     assert make("cifar10", "--out", tmp_path) == 2  # not the official checksum
     message = capsys.readouterr().err.splitlines()[-1]
-    assert "cannot be downloaded" in message and "or cifar-10-python.tar.gz into" in message
+    assert "cannot be downloaded" in message and f"or cifar-10-python.tar.gz, as it is, into {tmp_path}" in message
+    assert f"fetch {CIFAR10.url} where there is a network" in message
     assert not list((tmp_path / "raw/cifar10").iterdir()) and nothing_left(tmp_path, "cifar10")
     monkeypatch.setattr(CIFAR10, "tgz_md5", calculate_md5(archive))
     assert make("cifar10", "--out", tmp_path) == 0

@@ -1,6 +1,5 @@
 """--verify: says yes to what was made, and names whatever has changed since, even where the hashes were mended."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from ffcv.reader import Reader
 from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 
+from dataprep.data_folder import manifest
 from dataprep.data_folder.checksums import describe, file_sha256
 from tests.support.dataprep_fixtures import make, put_tree, read_manifest, tree_paths
 
@@ -48,7 +48,7 @@ def change_byte(file: Path, position: int) -> None:
 def edit_manifest(folder: Path, edit: Callable[[dict], object]) -> None:
     content = read_manifest(folder)
     edit(content)
-    (folder / "manifest.json").write_text(json.dumps(content))
+    manifest.write(folder, content)  # type: ignore[arg-type]
 
 
 def mend_hashes(folder: Path) -> None:
