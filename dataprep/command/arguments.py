@@ -50,6 +50,7 @@ def parse(arguments: list[str] | None) -> BuildOptions:
         labels=LabelOptions(args["labels_from"], args["image_column"], args["label_column"]),
         splits=_split_request(args, data_set),
         storage=_storage_request(args, data_set),
+        flip_given=args["flip"] is not None,
     )
     _check(options)
     return options

@@ -123,7 +123,7 @@ def _check_space(plan: Plan, storage: Storage, free_bytes: int, out: Path) -> No
     note(outcome.planned(plan.total, beton_bytes, needed, free_bytes))
     if free_bytes < needed * RESERVE:
         raise OSError(
-            f"{out}: about {needed / 1e9:.1f} GB are needed but only {free_bytes / 1e9:.1f} GB are free; "
+            f"{out}: about {outcome.size(needed * RESERVE)} are needed but only {outcome.size(free_bytes)} are free; "
             "free some disk space or choose another --out"
         )
 
@@ -189,6 +189,10 @@ def _file_rows(plan: Plan, classes: list[str]) -> Iterator[Row]:
 def _add_splits(made: manifest.Manifest, options: BuildOptions) -> str:
     """Add the splits that a finished folder lacks; returns a line for the user."""
     folder, classes, counts = options.folder, made["classes"], made["counts"]["train_per_class"]
+    if options.flip_given and made["flip"] != options.storage.flip:
+        made = {**made, "flip": options.storage.flip}
+        manifest.write(folder, made)
+        note(f"training may {'now' if made['flip'] else 'no longer'} mirror images; nothing else has changed")
     for line in summary.stored(made):
         note(line)
     check_label_counts(options.splits, counts, classes)

@@ -149,7 +149,7 @@ def _add_storage(group: "argparse._ArgumentGroup") -> None:
     add(
         "--flip",
         action=argparse.BooleanOptionalAction,
-        help="Whether training may mirror images; by default yes, except for digits.",
+        help="Whether training may mirror images; by default yes, except for digits. A second call can change it.",
     )
 
 

@@ -17,7 +17,7 @@ class BuildOptions:
     workers: number of processes. max_rejected: share of unreadable images allowed. download: missing files may be
     downloaded. verify: only check a finished folder. rehash: compare contents, whatever sizes and times say. dry_run:
     only say what would be made. preview: draw preview.png. subset: the part of the set that is used. labels: where the
-    labels of the user's own images are.
+    labels of the user's own images are. flip_given: --flip or --no-flip was.
     """
 
     dataset: str
@@ -38,6 +38,7 @@ class BuildOptions:
     labels: LabelOptions
     splits: SplitRequest
     storage: StorageRequest
+    flip_given: bool
 
     @property
     def folder(self) -> Path:

@@ -10,9 +10,14 @@ from dataprep.data_folder.manifest import Manifest
 def planned(num_images: int, beton_bytes: int, needed_bytes: int, free_bytes: int) -> str:
     """Before writing. needed_bytes: parts and betons together, for the time of writing."""
     return (
-        f"{plural(num_images, 'image')}, betons of at most {beton_bytes / 1e9:.2f} GB; writing them needs "
-        f"{needed_bytes / 1e9:.2f} GB of disk space, {free_bytes / 1e9:.2f} GB are free"
+        f"{plural(num_images, 'image')}, betons of at most {size(beton_bytes)}; writing them needs "
+        f"{size(needed_bytes)} of disk space, {size(free_bytes)} are free"
     )
+
+
+def size(num_bytes: float) -> str:
+    """'35 MB', '1,234 MB', '12 GB': four digits at most, so that what differs looks different."""
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e10 else f"{num_bytes / 1e9:,.0f} GB"
 
 
 def made(folder: Path, content: Manifest, seconds: float, images_per_second: float) -> str:

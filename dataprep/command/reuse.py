@@ -13,6 +13,15 @@ from dataprep.sources.fingerprint import fingerprint
 from dataprep.sources.path_hashes import files_sha256
 from dataprep.writing.storage import Storage, resolve_storage
 
+_OPTIONS = {
+    "test_fraction": "--test-fraction",
+    "extra": "--no-extra",
+    "classes": "--classes",
+    "class_names": "--classes",
+    "limit": "--limit",
+    "limit_seed": "--limit-seed",
+}
+
 
 class Selection(TypedDict):
     """The options that, together with the source, determine the images."""
@@ -76,11 +85,25 @@ def refuse_other(made: Manifest, listing: Listing, storage: Storage, options: Bu
     """Raises ValueError when the folder holds other images, or stores them differently."""
     found = storage.differences(made)
     if made["files_sha256"] != listed_sha256(listing) or made["classes"] != listing.classes:
-        found.insert(0, "it holds different images")
+        found.insert(0, f"it holds different images{_selected_otherwise(made['source'], options)}")
     if found:
         raise ValueError(
             f"{options.folder} exists and differs ({'; '.join(found)}); remove it or choose another --out or --name"
         )
+
+
+def _selected_otherwise(source: SourceRecord, options: BuildOptions) -> str:
+    """Options that explain why a folder holds other images, as words to add; '' where all are the same."""
+    wanted = dict(selection(options))
+    if source["test_fraction"] is not None:
+        wanted["test_fraction"] = options.test_fraction
+    words = []
+    for key, option in _OPTIONS.items():
+        made = source.get(key)
+        if key in source and key in wanted and made != wanted[key]:
+            was = "not given" if made is None or made is True else "given" if made is False else made
+            words.append(f"{option} was {was}")
+    return f", since {' and '.join(words)}" if words else ""
 
 
 def _same_source(source: SourceRecord, options: BuildOptions) -> bool:

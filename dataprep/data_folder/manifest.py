@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict, cast
 from dataprep.data_folder.shapes import misfits
 
 FORMAT = 1
+BETONS = {"train.beton", "test.beton"}  # that every folder has
 
 
 class FileRecord(TypedDict):
@@ -114,7 +115,8 @@ def read(folder: Path) -> Manifest:
         raise ValueError(f"{file} is damaged; {remedy}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{file} does not have format {FORMAT}; {remedy}")
-    if faults := misfits(content, Manifest):
+    faults = misfits(content, Manifest) or [f"betons.{name} is missing" for name in BETONS - content["betons"].keys()]
+    if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"{file} is damaged ({', '.join(faults[:3])}{more}); {remedy}")
     manifest = cast(Manifest, content)

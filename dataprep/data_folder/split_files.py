@@ -10,7 +10,7 @@ from dataprep.console import note
 from dataprep.data_folder.checksums import file_sha256
 from dataprep.data_folder.manifest import SplitRecord
 from dataprep.data_folder.own_splits import OwnSplit, TrainImages, read_own_split
-from dataprep.data_folder.split_draws import Draw, Positions, class_counts, named_draws
+from dataprep.data_folder.split_draws import Draw, Positions, class_counts, named_draws, stratified_counts
 
 Records = dict[str, SplitRecord]
 
@@ -54,6 +54,9 @@ def wanted_splits(request: SplitRequest, counts: list[int], classes: list[str]) 
         name = classes[counts.index(smallest)]
         note(f"no splits with {', '.join(skipped)} labels per class: class {name!r} has only {smallest} images")
     fitting = [count for count in request.labels_per_class if count <= smallest]
+    total, asked = sum(stratified_counts(counts, request.label_fraction)), request.label_fraction * sum(counts)
+    if total > asked + 1:
+        note(f"the stratified split has {total} images, more than {asked:g}: every class gets one at least")
     return named_draws(fitting, request.label_fraction, len(classes))
 
 

@@ -16,6 +16,11 @@ from dataprep.verification.rules import file_faults
 from dataprep.verification.splits import split_faults
 
 SHOWN = 5  # faults named in full
+MAKE_AGAIN = "remove it and make it again"
+DRAW_AGAIN = (
+    "the command that made it draws missing splits again, so remove those that differ; your own need "
+    "--split NAME=FILE, and training ignores those that are not in the manifest"
+)
 
 
 def verify(folder: Path, workers: int) -> manifest.Manifest:
@@ -32,17 +37,20 @@ def verify(folder: Path, workers: int) -> manifest.Manifest:
     for file in files:
         found, labels[file.stem] = beton_faults(file, content)
         faults += found
-    faults += _reject_faults(folder, content) + split_faults(folder, content, labels["train"])
+    faults += _reject_faults(folder, content)
     if "contents" in content:
         faults += [f"{CONTENTS}: {fault}" for fault in file_faults(folder / CONTENTS, content["contents"])]
     faults += file_list_faults(folder, content, labels)
+    remedy = MAKE_AGAIN if faults else DRAW_AGAIN
+    faults += split_faults(folder, content, labels["train"])
     if not faults:  # images take longest, and FFCV might follow a damaged pointer
         with ProgressMeter("verified", sum(map(len, labels.values()))) as meter:
+            remedy = MAKE_AGAIN
             for file in files:
                 faults += pixel_faults(file, content, workers, meter.add)
     if faults:
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise ValueError(f"{folder}: {'; '.join(faults[:SHOWN])}{more}; remove it and make it again")
+        raise ValueError(f"{folder}: {'; '.join(faults[:SHOWN])}{more}; {remedy}")
     return content
 
 

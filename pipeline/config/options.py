@@ -139,7 +139,9 @@ class Config:
     label_smoothing: float = option(0.0, "smoothing eps of labels, pseudo-labels and mixed targets", minimum=0)
     recipe: str = option("paper", "preset of the mathematics: the paper's, or the authors' release", tuple(RECIPES))
     budget: str | None = option(None, "preset of length and cadence", tuple(BUDGETS))
-    labels: str = option("4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-balanced, all, or your own")
+    labels: str = option(
+        "4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, all, or your own"
+    )
     seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
     steps: int = option(PAPER_STEPS, "optimizer steps of the whole run", minimum=1)
     warmup_steps: int | None = option(None, "steps before mixing starts; null = steps x warmup_share", minimum=0)

@@ -59,7 +59,7 @@ def test_training_takes_them_by_name(words: tuple, tmp_path: Path, capsys: Outpu
         ("4=files.txt", "is the name of a drawn split"),
         ("all=files.txt", "is the name of a drawn split"),
         ("all-seed3=files.txt", "is the name of a drawn split"),
-        ("10pct-balanced=files.txt", "is the name of a drawn split"),
+        ("10pct-stratified=files.txt", "is the name of a drawn split"),
         ("../up=files.txt", "letters, digits"),
         ("mine=nowhere.txt", "does not exist"),
         ("mine=strange.txt", "2 of its lines name no training image, for example test/ant/0.png"),

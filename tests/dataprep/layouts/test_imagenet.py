@@ -74,8 +74,8 @@ def test_flat_val_is_labelled_by_the_kit(made: Path) -> None:
     images, labels = evaluated(made)
     assert images.shape == (8, 224, 224, 3) and sorted(labels) == [0, 0, 1, 1, 2, 2, 3, 3]
     names = {name.removesuffix("-seed2") for name in content["splits"] if name.endswith("seed2")}
-    assert names == {"10pct", "10pct-balanced", "all"}
-    assert len(opened(made, "10pct-balanced").split) == 4
+    assert names == {"10pct", "10pct-stratified", "all"}
+    assert len(opened(made, "10pct-stratified").split) == 4
 
 
 def put_kaggle(flat: Path, root: Path) -> Path:

@@ -185,6 +185,31 @@ def test_what_has_changed_is_named(
     assert error.count("\n") == 1 and all(word in error for word in words) and str(tmp_path / name) in error
 
 
+def test_the_same_command_restores_a_lost_split(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(made / "raw-set", tmp_path / "raw-set")
+    (tmp_path / "raw-set/splits/4-seed0.npy").unlink()
+    np.save(tmp_path / "raw-set/splits/mine.npy", np.arange(3))
+    assert verify(tmp_path, "raw-set") == 2
+    error = capsys.readouterr().err
+    assert "draws missing splits again" in error and "--split NAME=FILE" in error and "make it again" not in error
+    (tmp_path / "raw-set/splits/mine.npy").unlink()
+    words = ("--encoding", "raw", "--labels-per-class", 4, "--seeds", 0)
+    assert make("folder", "--source", made / "source", "--out", tmp_path, "--name", "raw-set", *words) == 0
+    assert verify(tmp_path, "raw-set") == 0
+
+
+def test_folders_with_splits_of_the_old_name_verify(made: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(made / "raw-set", tmp_path / "raw-set")
+    splits = folder / "splits"
+    (splits / "10pct-stratified-seed0.npy").rename(splits / "10pct-balanced-seed0.npy")
+
+    def rename(content: dict) -> None:
+        content["splits"]["10pct-balanced-seed0"] = content["splits"].pop("10pct-stratified-seed0")
+
+    edit_manifest(folder, rename)
+    assert verify(tmp_path, "raw-set") == 0
+
+
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(tmp_path, "nothing") == 2
     assert "nothing does not exist" in capsys.readouterr().err
