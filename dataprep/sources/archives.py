@@ -22,7 +22,23 @@ def open_archive(file: Path, work: Path) -> tuple[list[Entry], Reader]:
     if is_zip(file):
         return list(list_zip(file)), ZipReader(str(file))
     tar = uncompressed_tar(file, work)
+    _check_header(file, tar)
     return list(list_tar(tar)), TarReader(str(tar))
+
+
+def _check_header(file: Path, tar: Path) -> None:
+    """Raises ValueError where `tar`, the content of `file`, does not begin as a tar: it is no damaged one either."""
+    with tar.open("rb") as handle:
+        header = handle.read(tarfile.BLOCKSIZE)
+    try:
+        tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+        return  # an empty one
+    except tarfile.HeaderError as error:
+        raise ValueError(
+            f"--source {file}: neither a zip nor a tar, plain or compressed by gzip, xz, bzip2 or zstandard; unpack it "
+            "and name the folder"
+        ) from error
 
 
 def extract_named(archive: Path, names: Collection[str], folder: Path) -> None:

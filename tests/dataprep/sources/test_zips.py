@@ -1,5 +1,6 @@
 """Zips are read in place, and give what the folder gives; what cannot be read as a zip is refused by name."""
 
+import gzip
 import stat
 import zipfile
 from pathlib import Path
@@ -106,3 +107,17 @@ def test_a_damaged_member_is_rejected_alone(tree: Path, tmp_path: Path) -> None:
     whole = entries["train/bee/4.png"]
     with open_image(ZipReader(str(file)).read(whole)) as image:
         assert image.size == (12, 12)
+
+
+@pytest.mark.parametrize("content", [b"7z\xbc\xaf\x27\x1c" + b"x" * 600, b"Rar!\x1a\x07\x01\x00", b"hello", b""])
+@pytest.mark.parametrize("dataset", ["folder", "imagenet"])
+def test_what_is_no_archive_is_called_so(content: bytes, dataset: str, tmp_path: Path, capsys: Output) -> None:
+    file = tmp_path / "photos.bin"
+    file.write_bytes(content)
+    assert make(dataset, "--source", file, "--out", tmp_path / "data") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "photos.bin: neither a zip nor a tar" in error and "download" not in error
+    file.write_bytes(gzip.compress(content))
+    assert make(dataset, "--source", file, "--out", tmp_path / "data") == 2
+    assert "photos.bin: neither a zip nor a tar" in capsys.readouterr().err
+    assert nothing_left(tmp_path / "data", dataset)
