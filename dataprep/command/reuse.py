@@ -20,6 +20,9 @@ _OPTIONS = {
     "class_names": "--classes",
     "limit": "--limit",
     "limit_seed": "--limit-seed",
+    "labels_from": "--labels-from",
+    "image_column": "--image-column",
+    "label_column": "--label-column",
 }
 
 
@@ -102,6 +105,7 @@ def _selected_otherwise(source: SourceRecord, options: BuildOptions) -> str:
         made = source.get(key)
         if key in source and key in wanted and made != wanted[key]:
             was = "not given" if made is None or made is True else "given" if made is False else made
+            was = "another list" if key == "labels_from" and made else was
             words.append(f"{option} was {was}")
     return f", since {' and '.join(words)}" if words else ""
 

@@ -84,7 +84,7 @@ def test_a_column_has_to_be_chosen(tree: Path, tmp_path: Path, capsys: Output) -
     assert "no column 'coarse_labels'" in capsys.readouterr().err
     assert make(*words, "--image-column", "image", "--label-column", "coarse_label") == 0
     assert make(*words, "--image-column", "image", "--label-column", "fine_label") == 2
-    assert "different images" in capsys.readouterr().err
+    assert "since --label-column was coarse_label" in capsys.readouterr().err
 
 
 def cut(folder: Path) -> None:
