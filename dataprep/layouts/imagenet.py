@@ -119,7 +119,10 @@ def _open(source: Path, name: str) -> _Subset:
         # Members are read by offset, so folders added by whoever repacked the tar can be dropped from their paths.
         entries = (entry._replace(path=_tail(entry.path)) for entry in list_nested_tar(tar))
         return _Subset(name=name, reader=TarReader(str(tar)), flat_reader=TarReader(str(tar))).take(entries)
-    raise ValueError(f"--source {source}: there is neither {name}/ nor {TARS[name]}; both train and val are needed")
+    raise ValueError(
+        f"--source {source}: there is neither {name}/ nor {TARS[name]}; both train and val are needed, "
+        "from https://image-net.org/download-images"
+    )
 
 
 def _tail(path: str) -> str:

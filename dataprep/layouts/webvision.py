@@ -85,7 +85,9 @@ def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except FileNotFoundError as error:
-        raise ValueError(f"{file} is missing; it comes with WebVision's info archive") from error
+        raise ValueError(
+            f"{file} is missing; unpack info.tar there, from https://data.vision.ee.ethz.ch/cvl/webvision/download.html"
+        ) from error
 
 
 def _read_list(source: Path, subset: str, num_classes: int, num_known: int, notes: list[str]) -> Labels:
