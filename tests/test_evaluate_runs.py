@@ -50,6 +50,7 @@ def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
     assert set(one["ood"]) == {"ood.npz", "Gaussian noise"}
     page = (tmp_path / "report" / "index.html").read_text()
     assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 9
+    assert re.search(r"Their files in the source: \d{4}, \d{4}", page), "images cannot be traced"
 
 
 def write_ood(folder: Path) -> Path:

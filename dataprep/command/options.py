@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataprep.data_folder.split_files import SplitRequest
+from dataprep.layouts.listing import LabelOptions
+from dataprep.layouts.subsets import SubsetRequest
 from dataprep.writing.storage import StorageRequest
 
 
@@ -13,7 +15,9 @@ class BuildOptions:
 
     dataset: a name in the catalog. name: of the result, OUT/NAME. source: None for a set that comes with a library.
     workers: number of processes. max_rejected: share of unreadable images allowed. download: missing files may be
-    downloaded. verify: only check a finished folder.
+    downloaded. verify: only check a finished folder. rehash: compare contents, whatever sizes and times say. dry_run:
+    only say what would be made. preview: draw preview.png. subset: the part of the set that is used. labels: where the
+    labels of the user's own images are. flip_given: --flip or --no-flip was.
     """
 
     dataset: str
@@ -27,8 +31,14 @@ class BuildOptions:
     extra: bool
     download: bool
     verify: bool
+    rehash: bool
+    dry_run: bool
+    preview: bool
+    subset: SubsetRequest
+    labels: LabelOptions
     splits: SplitRequest
     storage: StorageRequest
+    flip_given: bool
 
     @property
     def folder(self) -> Path:

@@ -6,13 +6,24 @@ from typing import TypedDict
 import PIL
 
 from dataprep.command.options import BuildOptions
+from dataprep.data_folder.checksums import file_sha256
 from dataprep.data_folder.manifest import Manifest, SourceRecord
 from dataprep.layouts.listing import Listing
-from dataprep.sources.entries import Reader
 from dataprep.sources.fingerprint import fingerprint
 from dataprep.sources.path_hashes import files_sha256
-from dataprep.sources.readers import FileReader
 from dataprep.writing.storage import Storage, resolve_storage
+
+_OPTIONS = {
+    "test_fraction": "--test-fraction",
+    "extra": "--no-extra",
+    "classes": "--classes",
+    "class_names": "--classes",
+    "limit": "--limit",
+    "limit_seed": "--limit-seed",
+    "labels_from": "--labels-from",
+    "image_column": "--image-column",
+    "label_column": "--label-column",
+}
 
 
 class Selection(TypedDict):
@@ -20,16 +31,33 @@ class Selection(TypedDict):
 
     dataset: str
     classes: int | None
+    class_names: list[str] | None
+    limit: int | None
+    limit_seed: int | None
+    labels_from: str | None
+    image_column: str | None
+    label_column: str | None
     extra: bool
 
 
 def selection(options: BuildOptions) -> Selection:
-    return {"dataset": options.dataset, "classes": options.classes, "extra": options.extra}
+    subset, labels_from = options.subset, options.labels.labels_from
+    return {
+        "dataset": options.dataset,
+        "classes": options.classes,
+        "class_names": sorted(subset.class_names) or None,
+        "limit": subset.limit,
+        "limit_seed": None if subset.limit is None else subset.limit_seed,
+        "labels_from": None if labels_from is None else file_sha256(labels_from),
+        "image_column": options.labels.image_column,
+        "label_column": options.labels.label_column,
+        "extra": options.extra,
+    }
 
 
-def part_identity(options: BuildOptions, reader: Reader) -> str:
-    """What shapes encoded images besides their entries and recipe: the archives that hold them, and the software."""
-    archive = None if isinstance(reader, FileReader) else fingerprint(options.source)
+def part_identity(options: BuildOptions, listing: Listing) -> str:
+    """What shapes encoded images besides their entries and recipe: the software, and a source without stamps."""
+    archive = None if any(entry.stamp for entry in listing.train) else fingerprint(options.source)
     return json.dumps([selection(options), archive, PIL.__version__])
 
 
@@ -48,23 +76,38 @@ def source_record(options: BuildOptions, listing: Listing, native_size: int | No
 
 def is_current(made: Manifest, options: BuildOptions) -> bool:
     """Whether the folder is known, without listing the source, to be what the options describe."""
-    return _same_source(made["source"], options) and not _storage_differences(made, options)
+    return not options.rehash and _same_source(made["source"], options) and not _storage_differences(made, options)
 
 
 def listed_sha256(listing: Listing) -> dict[str, str]:
     """The manifest's `files_sha256` of a listing in storage order."""
-    return {"train": files_sha256(listing.train), "test": files_sha256(listing.test)}
+    return {beton: files_sha256(entries) for beton, entries in listing.parts().items()}
 
 
 def refuse_other(made: Manifest, listing: Listing, storage: Storage, options: BuildOptions) -> None:
     """Raises ValueError when the folder holds other images, or stores them differently."""
     found = storage.differences(made)
     if made["files_sha256"] != listed_sha256(listing) or made["classes"] != listing.classes:
-        found.insert(0, "it holds different images")
+        found.insert(0, f"it holds different images{_selected_otherwise(made['source'], options)}")
     if found:
         raise ValueError(
             f"{options.folder} exists and differs ({'; '.join(found)}); remove it or choose another --out or --name"
         )
+
+
+def _selected_otherwise(source: SourceRecord, options: BuildOptions) -> str:
+    """Options that explain why a folder holds other images, as words to add; '' where all are the same."""
+    wanted = dict(selection(options))
+    if source["test_fraction"] is not None:
+        wanted["test_fraction"] = options.test_fraction
+    words = []
+    for key, option in _OPTIONS.items():
+        made = source.get(key)
+        if key in source and key in wanted and made != wanted[key]:
+            was = "not given" if made is None or made is True else "given" if made is False else made
+            was = "another list" if key == "labels_from" and made else was
+            words.append(f"{option} was {was}")
+    return f", since {' and '.join(words)}" if words else ""
 
 
 def _same_source(source: SourceRecord, options: BuildOptions) -> bool:

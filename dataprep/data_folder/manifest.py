@@ -1,10 +1,14 @@
 """manifest.json: what a data folder holds and what it was made from. Its fields are a contract with training."""
 
+import hashlib
 import json
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
+
+from dataprep.data_folder.shapes import misfits
 
 FORMAT = 1
+BETONS = {"train.beton", "test.beton"}  # that every folder has
 
 
 class FileRecord(TypedDict):
@@ -13,14 +17,18 @@ class FileRecord(TypedDict):
 
 
 class SplitRecord(TypedDict):
-    """size: number of labelled positions."""
+    """size: number of labelled positions. source: of a split that the user brought, the name of the file."""
 
     size: int
     sha256: str
+    source: NotRequired[str]
 
 
 class Counts(TypedDict):
-    """Numbers of images. unlabelled: those of train with label -1, which train_per_class leaves out."""
+    """Numbers of images. unlabelled: those of train with label -1, which train_per_class leaves out.
+
+    validation: of validation.beton, in folders that have one.
+    """
 
     train: int
     test: int
@@ -28,20 +36,29 @@ class Counts(TypedDict):
     train_per_class: list[int]
     test_per_class: list[int]
     rejected: int
+    validation: NotRequired[int]
+    validation_per_class: NotRequired[list[int]]
 
 
 class SourceRecord(TypedDict):
     """What the set was made from. identity: its fingerprint, where it has few files.
 
-    classes, extra: the request's. native_size: as in Listing. test_fraction: None where the source has test images.
+    classes to extra: the request's, None where not requested; labels_from is a sha256.
+    native_size: as in Listing. test_fraction: None where the source has test images.
     """
 
     kind: str
     name: str
     identity: str | None
     dataset: str
-    classes: int | None
-    extra: bool
+    classes: NotRequired[int | None]
+    class_names: NotRequired[list[str] | None]
+    limit: NotRequired[int | None]
+    limit_seed: NotRequired[int | None]
+    labels_from: NotRequired[str | None]
+    image_column: NotRequired[str | None]
+    label_column: NotRequired[str | None]
+    extra: NotRequired[bool]
     native_size: int | None
     test_fraction: float | None
 
@@ -52,7 +69,7 @@ class WriterRecord(TypedDict):
     encoding: str
     jpeg_quality: int | None
     page_size: int
-    train_resize: str | None
+    train_resize: NotRequired[str | None]
     resize: str
     order: str
 
@@ -61,6 +78,8 @@ class Manifest(TypedDict):
     """Sizes are sides of squares in pixels; mean and std are per channel in [0,1], of the training images.
 
     files_sha256: per beton, of the list of files that went in. betons: by file name. splits: by name.
+    contents: of contents.npz; file_list: of files.csv.gz; folders made before there were these lack them.
+    sha256: of everything else.
     """
 
     format: int
@@ -78,13 +97,16 @@ class Manifest(TypedDict):
     versions: dict[str, str]
     files_sha256: dict[str, str]
     betons: dict[str, FileRecord]
+    contents: NotRequired[FileRecord]
+    file_list: NotRequired[FileRecord]
     splits: dict[str, SplitRecord]
+    sha256: NotRequired[str]
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of a finished data folder. Raises ValueError when it is missing or has another format."""
+    """The manifest of a finished data folder. Raises ValueError when it is missing, damaged or not what was written."""
     file = folder / "manifest.json"
-    remedy = f"remove {folder} or choose another --out or --name"
+    remedy = f"restore it, or remove {folder} or choose another --out or --name"
     try:
         content = json.loads(file.read_text())
     except FileNotFoundError as error:
@@ -93,11 +115,24 @@ def read(folder: Path) -> Manifest:
         raise ValueError(f"{file} is damaged; {remedy}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{file} does not have format {FORMAT}; {remedy}")
-    return cast(Manifest, content)
+    faults = misfits(content, Manifest) or [f"betons.{name} is missing" for name in BETONS - content["betons"].keys()]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"{file} is damaged ({', '.join(faults[:3])}{more}); {remedy}")
+    manifest = cast(Manifest, content)
+    if manifest.get("sha256", _sha256(manifest)) != _sha256(manifest):
+        raise ValueError(f"{file} is not what was written: something in it has been changed since; {remedy}")
+    return manifest
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write or replace manifest.json in one step."""
+    """Write or replace manifest.json in one step, with its own sha256 in it."""
     temporary = folder / ".manifest.json.partial"
-    temporary.write_text(json.dumps(manifest, indent=1) + "\n")
+    temporary.write_text(json.dumps({**manifest, "sha256": _sha256(manifest)}, indent=1) + "\n")
     temporary.replace(folder / "manifest.json")
+
+
+def _sha256(manifest: Manifest) -> str:
+    """Of all other fields, as the shortest JSON with sorted keys."""
+    others = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -38,13 +38,27 @@ def draw_per_class(labels: Positions, seed: int, *, num_classes: int, count: int
     return _join(_shuffled(group, seed, _PER_CLASS, c)[:count] for c, group in enumerate(groups))
 
 
-def draw_balanced(labels: Positions, seed: int, *, num_classes: int, fraction: float) -> Positions:
-    """`fraction` of each class, rounded, at least one where the class has any; sorted int64."""
+def draw_stratified(labels: Positions, seed: int, *, num_classes: int, fraction: float) -> Positions:
+    """`fraction` of all labelled positions, shared over the classes as `stratified_counts` says; sorted int64."""
     groups = positions_by_class(labels, num_classes)
-    return _join(
-        _shuffled(group, seed, _PER_CLASS, c)[: max(int(fraction * len(group) + 0.5), 1)]
-        for c, group in enumerate(groups)
-    )
+    counts = stratified_counts([len(group) for group in groups], fraction)
+    return _join(_shuffled(group, seed, _PER_CLASS, c)[: counts[c]] for c, group in enumerate(groups))
+
+
+def stratified_counts(counts: list[int], fraction: float) -> list[int]:
+    """Images of each class that together are `fraction` of all, rounded, in proportion to the class sizes `counts`.
+
+    Every class that has images gets one at least; only where that alone is more than the fraction are they more.
+    """
+    exact = [fraction * count for count in counts]
+    shares = [max(int(share), min(count, 1)) for share, count in zip(exact, counts, strict=True)]
+    left = int(fraction * sum(counts) + 0.5) - sum(shares)
+    by_remainder = sorted(range(len(counts)), key=lambda c: shares[c] - exact[c])
+    for c in by_remainder[: max(left, 0)]:
+        shares[c] += 1
+    while sum(shares) > max(int(fraction * sum(counts) + 0.5), sum(count > 0 for count in counts)):
+        shares[max(range(len(counts)), key=lambda c: (shares[c] > 1, shares[c] - exact[c]))] -= 1
+    return shares
 
 
 def draw_fraction(labels: Positions, seed: int, *, fraction: float) -> Positions:
@@ -59,13 +73,13 @@ def draw_all(labels: Positions, seed: int) -> Positions:
 
 
 def named_draws(per_class: Iterable[int], fraction: float, num_classes: int) -> dict[str, Draw]:
-    """The ways of drawing by name: '4', '25', ... per class, '10pct', '10pct-balanced', 'all'."""
+    """The ways of drawing by name: '4', '25', ... per class, '10pct', '10pct-stratified', 'all'."""
     percent = f"{100 * fraction:.6g}pct"
     draws: dict[str, Draw] = {
         str(count): partial(draw_per_class, num_classes=num_classes, count=count) for count in per_class
     }
     draws[percent] = partial(draw_fraction, fraction=fraction)
-    draws[f"{percent}-balanced"] = partial(draw_balanced, num_classes=num_classes, fraction=fraction)
+    draws[f"{percent}-stratified"] = partial(draw_stratified, num_classes=num_classes, fraction=fraction)
     draws["all"] = draw_all
     return draws
 

@@ -9,7 +9,8 @@ import numpy as np
 from dataprep.console import note
 from dataprep.data_folder.checksums import file_sha256
 from dataprep.data_folder.manifest import SplitRecord
-from dataprep.data_folder.split_draws import Draw, Positions, class_counts, named_draws
+from dataprep.data_folder.own_splits import OwnSplit, TrainImages, read_own_split
+from dataprep.data_folder.split_draws import Draw, Positions, class_counts, named_draws, stratified_counts
 
 Records = dict[str, SplitRecord]
 
@@ -19,13 +20,14 @@ class SplitRequest:
     """Which splits are wanted, each for every one of `seeds`.
 
     labels_per_class: label counts; counts that a class cannot meet are an error where `explicit`, otherwise skipped.
-    label_fraction: the share of the images in the two fraction splits.
+    label_fraction: the share of the images in the two fraction splits. own: splits that the user brings, without seed.
     """
 
     labels_per_class: tuple[int, ...]
     explicit: bool
     label_fraction: float
     seeds: tuple[int, ...]
+    own: tuple[OwnSplit, ...] = ()
 
 
 def split_file(folder: Path, name: str) -> Path:
@@ -52,6 +54,9 @@ def wanted_splits(request: SplitRequest, counts: list[int], classes: list[str]) 
         name = classes[counts.index(smallest)]
         note(f"no splits with {', '.join(skipped)} labels per class: class {name!r} has only {smallest} images")
     fitting = [count for count in request.labels_per_class if count <= smallest]
+    total, asked = sum(stratified_counts(counts, request.label_fraction)), request.label_fraction * sum(counts)
+    if total > asked + 1:
+        note(f"the stratified split has {total} images, more than {asked:g}: every class gets one at least")
     return named_draws(fitting, request.label_fraction, len(classes))
 
 
@@ -66,15 +71,37 @@ def missing_splits(
 
 def write_splits(folder: Path, labels: Positions, missing: dict[str, tuple[Draw, int]]) -> Records:
     """Draw and write splits of train.beton, whose labels are int64 [N]; returns the manifest's records of them."""
-    (folder / "splits").mkdir(exist_ok=True)
     records: Records = {}
     for name, (draw, seed) in missing.items():
-        positions = draw(labels, seed)
-        temporary = folder / "splits" / f".{name}.partial.npy"
-        np.save(temporary, positions)
-        file = temporary.rename(split_file(folder, name))
-        records[name] = {"size": len(positions), "sha256": file_sha256(file)}
+        records[name] = _write(folder, name, draw(labels, seed))
     return records
+
+
+def _write(folder: Path, name: str, positions: Positions) -> SplitRecord:
+    (folder / "splits").mkdir(exist_ok=True)
+    temporary = folder / "splits" / f".{name}.partial.npy"
+    np.save(temporary, positions)
+    file = temporary.rename(split_file(folder, name))
+    return {"size": len(positions), "sha256": file_sha256(file)}
+
+
+def write_own_splits(folder: Path, request: SplitRequest, images: TrainImages, known: Records) -> Records:
+    """Write the splits that the user brings and that are not there yet; returns the manifest's records of them.
+
+    Raises ValueError, before anything is written, for a split that cannot be read, or whose name has other images.
+    """
+    own = [(split, read_own_split(split, images, say=True)) for split in request.own]
+    for split, positions in own:
+        file = split_file(folder, split.name)
+        if split.name in known and file.exists() and not np.array_equal(np.load(file), positions):
+            raise ValueError(
+                f"--split {split.name}: split {split.name!r} exists with other images; choose another name"
+            )
+    return {
+        split.name: {**_write(folder, split.name, positions), "source": split.file.name}
+        for split, positions in own
+        if split.name not in known or not split_file(folder, split.name).exists()
+    }
 
 
 def write_all_splits(folder: Path, labels: Positions, request: SplitRequest, classes: list[str]) -> Records:

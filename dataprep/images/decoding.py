@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from dataprep.sources.entries import Entry, Reader
+from dataprep.sources.entries import Content
 
 MAX_PIXELS = 178_956_970  # of an intermediate image: where PIL itself warns of a decompression bomb
 
@@ -23,9 +23,14 @@ class Recipe:
     resize: str
 
 
-def decode(reader: Reader, entry: Entry, recipe: Recipe) -> Image.Image:
+def open_image(content: Content) -> Image.Image:
+    """An image whose pixels are not decoded yet, except those of an array's row."""
+    return Image.open(io.BytesIO(content)) if isinstance(content, bytes) else Image.fromarray(content)
+
+
+def decode(content: Content, recipe: Recipe) -> Image.Image:
     """Decode one image and make it square. Raises whatever PIL's plugins raise, which can be nearly anything."""
-    with reader.open(entry) as opened:
+    with open_image(content) as opened:
         return to_square(opened, recipe.size, recipe.resize)
 
 

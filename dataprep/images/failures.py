@@ -21,8 +21,3 @@ def rejection_reason(error: Exception, entry: Entry) -> str:
 def is_system_error(error: Exception) -> bool:
     """Whether reading failed for a cause that would also affect the next images."""
     return isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS
-
-
-def is_retryable(error: Exception) -> bool:
-    """Whether a later run might read the image: it was missing, forbidden, or the disk failed."""
-    return isinstance(error, OSError) and error.errno is not None

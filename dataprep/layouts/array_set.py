@@ -35,18 +35,24 @@ class ArraySet:
     notes: list[str] = field(default_factory=list)
 
     def add(
-        self, subset: str, images: NDArray[np.uint8], labels: Iterable[int], names: Iterable[str], published: int
+        self, subset: str, images: NDArray[np.uint8], labels: Iterable[int], names: list[str], published: int
     ) -> None:
-        """Add a subset: images [N,H,W,3] or [N,3,H,W], labels [N] of -1 or a class number, read from files `names`.
+        """Add a subset: images [N,H,W,3] or [N,3,H,W], labels [N], read from files `names`.
+
+        A label is the number of a class, or -1 for none, except among test images.
 
         The subset 'test' becomes the test split, all others are for training. published: its published size.
         Raises ValueError for a damaged file: one with a wrong checksum in a subset of full size.
         """
         self._check(subset, images, names, published)
         numbers = [int(label) for label in labels]
-        if len(numbers) != len(images) or not all(-1 <= n < self.num_classes for n in numbers):
+        fewest = 0 if subset == TEST else -1  # an image without a label cannot test
+        odd = [n for n in numbers if not fewest <= n < self.num_classes]
+        if len(numbers) != len(images) or odd:
+            what = f"label {odd[0]}" if odd else f"{len(numbers)} labels"
             raise ValueError(
-                f"{self.folder}: the labels of {subset} do not match its {len(images)} images; download it again"
+                f"{self.folder}: {what} among the {len(images)} {subset} images of {self.num_classes} classes "
+                f"({', '.join(names)}); download it again"
             )
         self._write(subset, images)
         reader, bytes_each = len(self.readers) - 1, 3 * self.size**2

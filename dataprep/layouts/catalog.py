@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dataprep.layouts import where_from
 from dataprep.layouts.cifar import list_cifar10, list_cifar100
 from dataprep.layouts.digits import list_digits
-from dataprep.layouts.folder import list_folder
 from dataprep.layouts.imagenet import list_imagenet
 from dataprep.layouts.listing import Listing, ListingRequest
+from dataprep.layouts.own_images import list_own_images
 from dataprep.layouts.stl10 import list_stl10
 from dataprep.layouts.svhn import list_svhn
 from dataprep.layouts.webvision import list_webvision
@@ -19,7 +20,7 @@ class DataSet:
 
     labels_per_class: label counts for which splits are drawn by default, as far as classes are large enough.
     flip: whether images may be mirrored. needs_source: it is read from files in --source (default DATA/raw/NAME).
-    download: missing files can be downloaded.
+    download: missing files can be downloaded. where_from: lines that tell how to get them otherwise.
     """
 
     list: Callable[[ListingRequest], Listing]
@@ -27,6 +28,7 @@ class DataSet:
     flip: bool
     needs_source: bool = True
     download: bool = False
+    where_from: str = ""
 
 
 # Label counts are those of the paper's tables; SVHN is mirrored as in USB and TorchSSL.
@@ -36,7 +38,7 @@ DATASETS: dict[str, DataSet] = {
     "cifar100": DataSet(list_cifar100, labels_per_class=(4, 25, 100), flip=True, download=True),
     "svhn": DataSet(list_svhn, labels_per_class=(4, 100), flip=True, download=True),
     "stl10": DataSet(list_stl10, labels_per_class=(4, 100), flip=True, download=True),
-    "imagenet": DataSet(list_imagenet, labels_per_class=(), flip=True),
-    "webvision": DataSet(list_webvision, labels_per_class=(), flip=True),
-    "folder": DataSet(list_folder, labels_per_class=(4, 25, 100, 400), flip=True),
+    "imagenet": DataSet(list_imagenet, labels_per_class=(), flip=True, where_from=where_from.IMAGENET),
+    "webvision": DataSet(list_webvision, labels_per_class=(), flip=True, where_from=where_from.WEBVISION),
+    "folder": DataSet(list_own_images, labels_per_class=(4, 25, 100, 400), flip=True),
 }

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dataprep.layouts.array_files import read_batch, read_pickle
 from dataprep.layouts.array_set import ArraySet
 from dataprep.layouts.listing import Listing, ListingRequest
-from dataprep.layouts.native_files import NativeFiles, read_unchecked
+from dataprep.layouts.native_files import NativeFiles
 
 SIZE = 32
 PUBLISHED = {"train": 50_000, "test": 10_000}
@@ -29,16 +32,13 @@ def _list(name: str, dataset: Any, num_classes: int, request: ListingRequest) ->
     files = _files(name, dataset)
     folder = files.find(request)
     arrays = ArraySet(files=files, folder=folder, size=SIZE, num_classes=num_classes, work=request.work)
-    changes = {
-        "base_folder": "",
-        "train_list": [(file, None) for file, _ in dataset.train_list],
-        "test_list": [(file, None) for file, _ in dataset.test_list],
-        "meta": {**dataset.meta, "md5": None},
-    }
+    labels_key = dataset.meta["key"].replace("label_names", "labels")
     for subset, pickles in (("train", dataset.train_list), ("test", dataset.test_list)):
-        images = read_unchecked(dataset, folder, changes, train=subset == "train")
-        arrays.add(subset, images.data, images.targets, [file for file, _ in pickles], PUBLISHED[subset])
-    return arrays.listing(_class_names(images.classes, num_classes, folder))
+        names = [file for file, _ in pickles]
+        batches = [read_batch(folder / file, labels_key, SIZE) for file in names]
+        images = np.concatenate([pixels for pixels, _ in batches])
+        arrays.add(subset, images, np.concatenate([labels for _, labels in batches]), names, PUBLISHED[subset])
+    return arrays.listing(_class_names(folder / dataset.meta["filename"], dataset.meta["key"], num_classes))
 
 
 def _files(name: str, dataset: Any) -> NativeFiles:
@@ -49,10 +49,18 @@ def _files(name: str, dataset: Any) -> NativeFiles:
 
         download_and_extract_archive(dataset.url, str(folder), filename=dataset.filename, md5=dataset.tgz_md5)
 
-    return NativeFiles(name=name, md5=md5, download=download, folder=dataset.base_folder, archive=dataset.filename)
+    return NativeFiles(
+        name=name,
+        addresses=[dataset.url],
+        md5=md5,
+        download=download,
+        folder=dataset.base_folder,
+        archive=dataset.filename,
+    )
 
 
-def _class_names(names: list[str], num_classes: int, folder: Path) -> list[str]:
-    if len(names) != num_classes:
-        raise ValueError(f"{folder}: names {len(names)} classes, not {num_classes}; download it again")
-    return [str(name) for name in names]
+def _class_names(meta: Path, key: str, num_classes: int) -> list[str]:
+    names = read_pickle(meta).get(key)
+    if not isinstance(names, list) or len(names) != num_classes:
+        raise ValueError(f"{meta}: does not name {num_classes} classes; download it again")
+    return [name if isinstance(name, str) else name.decode("latin1") for name in names]

@@ -1,38 +1,20 @@
-"""Any tree of class folders, or a tar of one, in the usual layouts."""
+"""Any tree of class folders, or a tar or zip of one, in the usual layouts."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from dataprep.console import plural
+from dataprep.layouts.empty_classes import empty_classes
 from dataprep.layouts.hold_out import hold_out
 from dataprep.layouts.listing import Listing, ListingRequest
-from dataprep.layouts.names import (
-    TEST_NAMES,
-    TRAIN,
-    UNLABELLED_NAMES,
-    is_hidden,
-    is_image,
-    pick_test_folder,
-    top_folder,
-)
+from dataprep.layouts.names import TRAIN, is_hidden, is_image, part_of_set, top_folder
+from dataprep.layouts.tree_parts import KNOWN, Parts, check_wrapper, read_parts
+from dataprep.sources.archives import open_archive
 from dataprep.sources.directories import list_directory
 from dataprep.sources.entries import Entry, Reader
-from dataprep.sources.readers import FileReader, TarReader
-from dataprep.sources.tars import list_tar, uncompressed_tar
+from dataprep.sources.readers import FileReader
 
-REMEDY = "it must contain train/CLASS/... and test/CLASS/... (or val/CLASS/...), or only class folders"
-
-
-@dataclass
-class _Subsets:
-    """Images by what they are used for. strays: images outside any class folder. unused: in folders of other names."""
-
-    train: list[Entry] = field(default_factory=list)
-    test: list[Entry] = field(default_factory=list)
-    unlabelled: list[Entry] = field(default_factory=list)
-    strays: list[Entry] = field(default_factory=list)
-    unused: list[Entry] = field(default_factory=list)
+REMEDY = f"it must contain {KNOWN}"
 
 
 def list_folder(request: ListingRequest) -> Listing:
@@ -41,35 +23,44 @@ def list_folder(request: ListingRequest) -> Listing:
     Raises ValueError when the layout is not one of those known, or a test class has no training images.
     """
     source = request.source_path()
-    files, reader = _open(source, request.work)
+    files, reader = open_source(source, request.work)
     images, notes = _images_only(files)
-    images, wrapper = _strip_wrapping_folders(images)
-    if isinstance(reader, FileReader):  # members of a tar are read by offset: their paths are names only
+    try:
+        images, wrapper = _strip_wrapping_folders(images)
+        parts = read_parts(images)
+    except ValueError as error:
+        raise ValueError(f"--source {source}: {error}") from error
+    if isinstance(reader, FileReader):  # members of an archive are read by offset: their paths are names only
         reader = FileReader(reader.root + wrapper)
-    has_train_folder = any(entry.path.startswith(f"{TRAIN}/") for entry in images)
-    subsets = _by_split_folder(images) if has_train_folder else _by_class_folder(images)
-    _check(subsets, source)
-    notes += _notes(subsets)
-    train, test = subsets.train, subsets.test
-    classes, train, test = _label(train, test, depth=1 if has_train_folder else 0, source=source)
+    if not request.extra:
+        parts.notes.append(f"{plural(len(parts.extra), 'extra image')} left out (--no-extra)")
+        parts.extra = []
+    _check(parts, source)
+    notes += parts.notes + _left_out(parts)
+    classes = _classes(parts, source)
+    notes += empty_classes(reader, parts, classes)
+    train, validation, test = (
+        _label(entries, classes, parts.depth) for entries in (parts.train + parts.extra, parts.validation, parts.test)
+    )
     has_test_split = bool(test)
     if not has_test_split:
-        train, test = _hold_out_test(train, request.test_fraction, notes, source)
+        train, test = hold_out_test(train, request.test_fraction, notes, source)
     return Listing(
         classes=classes,
-        train=train + subsets.unlabelled,
+        train=train + parts.unlabelled,
         test=test,
+        validation=validation,
         reader=reader,
         has_test_split=has_test_split,
         notes=notes,
     )
 
 
-def _open(source: Path, work: Path) -> tuple[list[Entry], Reader]:
+def open_source(source: Path, work: Path) -> tuple[list[Entry], Reader]:
+    """All files of a directory or archive, and their reader."""
     if source.is_dir():
         return list(list_directory(source)), FileReader(f"{source.as_posix()}/")
-    tar = uncompressed_tar(source, work)
-    return list(list_tar(tar)), TarReader(str(tar))
+    return open_archive(source, work)
 
 
 def _images_only(files: list[Entry]) -> tuple[list[Entry], list[str]]:
@@ -94,76 +85,59 @@ def _strip_wrapping_folders(images: list[Entry]) -> tuple[list[Entry], str]:
         if len(tops) > 1 or TRAIN in tops or any(entry.path.count("/") < 2 for entry in images):
             break
         name = f"{tops.pop()}/"
+        check_wrapper(name[:-1], images)
         prefix += name
         images = [entry._replace(path=entry.path[len(name) :]) for entry in images]
     return images, prefix
 
 
-def _by_split_folder(images: list[Entry]) -> _Subsets:
-    subsets = _Subsets()
-    test = pick_test_folder({top_folder(entry.path) for entry in images})
-    for entry in images:
-        top = top_folder(entry.path)
-        if top in UNLABELLED_NAMES:
-            subsets.unlabelled.append(entry)
-        elif top not in (TRAIN, test):
-            subsets.unused.append(entry)
-        elif entry.path.count("/") < 2:
-            subsets.strays.append(entry)
-        else:
-            (subsets.train if top == TRAIN else subsets.test).append(entry)
-    return subsets
-
-
-def _by_class_folder(images: list[Entry]) -> _Subsets:
-    subsets = _Subsets()
-    for entry in images:
-        (subsets.train if "/" in entry.path else subsets.strays).append(entry)
-    return subsets
-
-
-def _check(subsets: _Subsets, source: Path) -> None:
-    tops = {top_folder(entry.path) for entry in subsets.train}
-    if not tops - set(TEST_NAMES):
+def _check(parts: Parts, source: Path) -> None:
+    if not parts.train:
         raise ValueError(f"--source {source}: no training images found; {REMEDY}")
-    stray = next((s.path for s in subsets.strays if top_folder(s.path) in TEST_NAMES), None)
-    if stray and not subsets.test:
-        raise ValueError(f"--source {source}: test images such as {stray} are in no class folder; {REMEDY}")
+    used = {top_folder(entry.path) for entry in parts.test + parts.validation + parts.extra + parts.train}
+    for stray in parts.strays:
+        top = top_folder(stray.path)
+        if parts.depth and top not in used:
+            part = {"train": "training"}.get(part_of_set(top) or "", part_of_set(top))
+            raise ValueError(f"--source {source}: {part} images such as {stray.path} are in no class folder; {REMEDY}")
 
 
-def _notes(subsets: _Subsets) -> list[str]:
+def _left_out(parts: Parts) -> list[str]:
     notes = []
-    if subsets.strays:
-        images = plural(len(subsets.strays), "image")
-        notes.append(f"ignored {images} outside any class folder, the first is {subsets.strays[0].path}")
-    if subsets.unused:
-        images = plural(len(subsets.unused), "image")
-        notes.append(f"ignored {images} outside the folders used, the first is {subsets.unused[0].path}")
+    if parts.strays:
+        images = plural(len(parts.strays), "image")
+        notes.append(f"ignored {images} outside any class folder, the first is {parts.strays[0].path}")
+    for name, entries in parts.unused.items():
+        where = f"in {name}/, which is the name of no part" if name else "beside the folders"
+        notes.append(f"ignored {plural(len(entries), 'image')} {where}, the first is {entries[0].path}")
     return notes
 
 
-def _label(
-    train: list[Entry], test: list[Entry], depth: int, source: Path
-) -> tuple[list[str], list[Entry], list[Entry]]:
-    """Number the classes. depth: which component of a path is its class folder."""
-    classes = sorted({entry.path.split("/")[depth] for entry in train})
-    number = {name: c for c, name in enumerate(classes)}
-    unknown = sorted({entry.path.split("/")[depth] for entry in test} - number.keys())
-    if unknown:
-        raise ValueError(
-            f"--source {source}: test class {unknown[0]!r} has no training images; "
-            "class folders must have the same names in both"
-        )
+def _classes(parts: Parts, source: Path) -> list[str]:
+    """The names of the class folders of train/, sorted. Raises ValueError where another part has one more."""
+
+    def names(entries: list[Entry]) -> set[str]:
+        return {entry.path.split("/")[parts.depth] for entry in entries}
+
+    classes = names(parts.train)
+    for part, entries in (("test", parts.test), ("validation", parts.validation), ("extra", parts.extra)):
+        if unknown := sorted(names(entries) - classes):
+            raise ValueError(
+                f"--source {source}: {part} class {unknown[0]!r} has no training images; "
+                "class folders must have the same names in both"
+            )
     if len(classes) < 2:
-        raise ValueError(f"--source {source}: there is only one class folder ({classes[0]!r}); {REMEDY}")
-
-    def labelled(entries: list[Entry]) -> list[Entry]:
-        return [entry._replace(label=number[entry.path.split("/")[depth]]) for entry in entries]
-
-    return classes, labelled(train), labelled(test)
+        raise ValueError(f"--source {source}: there is only one class folder ({min(classes)!r}); {REMEDY}")
+    return sorted(classes)
 
 
-def _hold_out_test(
+def _label(entries: list[Entry], classes: list[str], depth: int) -> list[Entry]:
+    """Number the classes. depth: which component of a path is its class folder."""
+    number = {name: c for c, name in enumerate(classes)}
+    return [entry._replace(label=number[entry.path.split("/")[depth]]) for entry in entries]
+
+
+def hold_out_test(
     entries: list[Entry], fraction: float, notes: list[str], source: Path
 ) -> tuple[list[Entry], list[Entry]]:
     total = max(int(fraction * len(entries) + 0.5), 1)

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC2012) in its usual forms: class folders, a flat val/, or the original tars read in place.
+"""ImageNet (ILSVRC2012) in its usual forms: class folders, a flat val/, the original tars, or Kaggle's zip.
 
 An image's path is train/<wnid>/<name> or val/<wnid>/<name> in all of these layouts, so storage order and splits are
 the same from each.
@@ -6,15 +6,18 @@ the same from each.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dataprep.console import plural
-from dataprep.layouts.devkit import read_ground_truth
+from dataprep.layouts.devkit import GroundTruth, read_ground_truth
+from dataprep.layouts.kaggle import SOLUTION, Solution, images_folder, members_of, solution_inside, solution_near
 from dataprep.layouts.listing import Listing, ListingRequest
 from dataprep.layouts.names import is_image
 from dataprep.layouts.published import compare_count
+from dataprep.sources.archives import open_archive
 from dataprep.sources.directories import list_directory
 from dataprep.sources.entries import Entry, Reader
 from dataprep.sources.readers import FileReader, FlatReader, ReaderSet, TarReader
@@ -24,6 +27,7 @@ CLASSES, TRAIN_IMAGES, VAL_PER_CLASS = 1000, 1_281_167, 50  # published sizes
 TARS = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 WNID = re.compile(r"n\d{8}")
 TRAIN_READER, VAL_READER, FLAT_VAL_READER = range(3)
+Truth = Callable[[], Solution | GroundTruth]  # reads what labels a flat val/
 
 
 @dataclass
@@ -61,11 +65,14 @@ def list_imagenet(request: ListingRequest) -> Listing:
     Raises ValueError when a subset is missing, or val is flat and there is no development kit.
     """
     source = request.source_path()
-    if not source.is_dir():
-        raise ValueError(f"--source {source}: name the directory that holds train/ and val/, or the original tars")
-    train, val = _open(source, "train"), _open(source, "val")
+    if source.is_dir():
+        folder = images_folder(source)
+        train, val = _open(folder, "train"), _open(folder, "val")
+        truth: Truth = partial(_ground_truth, folder)
+    else:
+        train, val, truth = _open_archive(source, request.work)
     number = _number_classes(train, source)
-    val_entries = _with_wnid(val, source)
+    val_entries = _with_wnid(val, truth)
     test = _label(val_entries, number)
     if not test:
         raise ValueError(f"--source {source}: val has no images of the {len(number)} classes of train; check val")
@@ -82,6 +89,27 @@ def list_imagenet(request: ListingRequest) -> Listing:
     )
 
 
+def _open_archive(archive: Path, work: Path) -> tuple[_Subset, _Subset, Truth]:
+    """Train and val of Kaggle's archive, or of any with train/<wnid>/ and val/; and what labels a flat val/."""
+    entries, reader = open_archive(archive, work)
+    members = members_of(entries)
+    train, val = (
+        _Subset(name=name, reader=reader, flat_reader=reader).take(members[name]) for name in ("train", "val")
+    )
+
+    def truth() -> Solution:
+        solution = solution_inside(archive, entries, reader)
+        if solution is None:
+            raise ValueError(f"--source {archive}: val/ is flat and there is no {SOLUTION} to label it; put it beside")
+        return solution
+
+    return train, val, truth
+
+
+def _ground_truth(folder: Path) -> Solution | GroundTruth:
+    return solution_near(folder) or read_ground_truth(folder)
+
+
 def _open(source: Path, name: str) -> _Subset:
     folder, tar = source / name, source / TARS[name]
     if folder.is_dir():
@@ -91,7 +119,10 @@ def _open(source: Path, name: str) -> _Subset:
         # Members are read by offset, so folders added by whoever repacked the tar can be dropped from their paths.
         entries = (entry._replace(path=_tail(entry.path)) for entry in list_nested_tar(tar))
         return _Subset(name=name, reader=TarReader(str(tar)), flat_reader=TarReader(str(tar))).take(entries)
-    raise ValueError(f"--source {source}: there is neither {name}/ nor {TARS[name]}; both train and val are needed")
+    raise ValueError(
+        f"--source {source}: there is neither {name}/ nor {TARS[name]}; both train and val are needed, "
+        "from https://image-net.org/download-images"
+    )
 
 
 def _tail(path: str) -> str:
@@ -110,11 +141,11 @@ def _number_classes(train: _Subset, source: Path) -> dict[str, int]:
     return {wnid: c for c, wnid in enumerate(wnids)}
 
 
-def _with_wnid(val: _Subset, source: Path) -> list[Entry]:
-    """All of val; flat images get the folder of the wnid that the development kit gives them."""
+def _with_wnid(val: _Subset, ground_truth: Truth) -> list[Entry]:
+    """All of val; flat images get the folder of the wnid that the development kit, or Kaggle's list, gives them."""
     entries = [entry._replace(reader=VAL_READER) for entry in val.sorted]
     if val.flat:
-        truth = read_ground_truth(source)
+        truth = ground_truth()
         for entry in val.flat:
             path = f"{val.name}/{truth.wnid(entry.path)}/{entry.path}"
             entries.append(entry._replace(path=path, reader=FLAT_VAL_READER))

@@ -2,8 +2,14 @@
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
 TRAIN = "train"
-TEST_NAMES = ("test", "val")  # the first one present holds the test images
-UNLABELLED_NAMES = ("unlabelled", "unlabeled")
+PARTS = {  # of a set: the names of folders that hold them, in lower case
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+    "unlabelled": ("unlabelled", "unlabeled"),
+    "extra": ("extra",),
+}
+_PART_BY_NAME = {name: part for part, names in PARTS.items() for name in names}
 
 
 def is_image(path: str) -> bool:
@@ -21,6 +27,6 @@ def top_folder(path: str) -> str:
     return path.split("/", 1)[0]
 
 
-def pick_test_folder(tops: set[str]) -> str:
-    """The name, among top folders, of the one that holds the test images."""
-    return next((name for name in TEST_NAMES if name in tops), TEST_NAMES[-1])
+def part_of_set(folder: str) -> str | None:
+    """Which of PARTS a folder's name stands for, in any case; None for another name."""
+    return _PART_BY_NAME.get(folder.lower())

@@ -1,34 +1,34 @@
 """A set's files as its authors distribute them: found where they lie, unpacked from their archive, or downloaded.
 
-torchvision's dataset classes read them, without their own checksum tests: those are made by ArraySet, so that a
-subset in the official format is accepted, with a note, while a damaged official file is not.
+array_files.py reads them and ArraySet tests their checksums, so that a subset in the official format is accepted, with
+a note, while a damaged official file is not.
 """
 
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from dataprep.layouts.listing import ListingRequest
-from dataprep.sources.tars import DAMAGED
+from dataprep.sources.archives import extract_named
 
 
 @dataclass(frozen=True)
 class NativeFiles:
-    """The files of a set. md5: of each file. folder, archive: what the files come in; '' if they come singly.
+    """The files of a set. addresses: where they can be fetched by hand. md5: of each file.
 
-    download: called with an empty folder and file names; leaves at least those files there, unpacked.
+    folder, archive: what the files come in; '' if they come singly. download: called with an empty folder and file
+    names; leaves at least those files there, unpacked. hint: what else helps when files are missing.
     """
 
     name: str
+    addresses: list[str]
     md5: dict[str, str]
     download: Callable[[Path, list[str]], None]
     folder: str = ""
     archive: str = ""
+    hint: str = ""
 
     def find(self, request: ListingRequest) -> Path:
         """The folder that holds all files: where they lie, or unpacked from their archive, or downloaded.
@@ -51,22 +51,18 @@ class NativeFiles:
         return [name for name in self.md5 if not (folder / name).is_file()]
 
     def _remedy(self, source: Path) -> str:
-        archive = f", or {self.archive} into {source}" if self.archive else ""
-        return f"{', '.join(self._missing(source))} missing; put them into {source / self.folder}{archive}"
+        missing = self._missing(source)
+        addresses = [each for each in self.addresses if self.archive or each.rpartition("/")[2] in missing]
+        archive = f", or {self.archive}, as it is, into {source}" if self.archive else ""
+        return (
+            f"{', '.join(missing)} missing; put them into {source / self.folder}{archive}; fetch "
+            f"{' and '.join(addresses)} where there is a network{self.hint}"
+        )
 
     def _unpack(self, archive: Path, folder: Path) -> Path:
         """Copy the files of the set out of an archive, whatever folders they are in."""
         folder.mkdir(exist_ok=True)
-        try:
-            with tarfile.open(archive, "r|*") as tar:
-                for member in tar:
-                    name = PurePosixPath(member.name).name
-                    data = tar.extractfile(member) if name in self.md5 and member.isreg() else None
-                    if data is not None:
-                        with (folder / name).open("wb") as out:
-                            shutil.copyfileobj(data, out, 1 << 20)
-        except DAMAGED as error:
-            raise ValueError(f"{archive}: not a complete archive ({error}); download it again") from error
+        extract_named(archive, self.md5.keys(), folder)
         missing = [name for name in self.md5 if not (folder / name).is_file()]
         if missing:
             raise ValueError(f"{archive}: lacks {', '.join(missing)}; it is not {self.name} as distributed")
@@ -87,18 +83,3 @@ class NativeFiles:
             reason = " ".join(str(error).split())
             raise ValueError(f"{self.name} cannot be downloaded ({reason}): {remedy}") from error
         return source / self.folder
-
-
-def read_unchecked(dataset: type, folder: Path, changes: dict[str, Any], **options: Any) -> Any:
-    """torchvision's class `dataset` over `folder`, with some class attributes changed: file lists without md5.
-
-    Raises ValueError when the files cannot be read.
-    """
-    unchecked = type(dataset.__name__, (dataset,), changes)
-    try:
-        return unchecked(folder, **options)
-    except Exception as error:  # unpickling a damaged file can raise nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{folder}: cannot be read as {dataset.__name__} ({reason}); download the files again"
-        ) from error

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from dataprep.layouts.array_files import read_bytes
 from dataprep.layouts.array_set import ArraySet
 from dataprep.layouts.listing import Listing, ListingRequest
-from dataprep.layouts.native_files import NativeFiles, read_unchecked
+from dataprep.layouts.native_files import NativeFiles
 
 SIZE = 96
 CLASSES = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
-SUBSETS = {  # torchvision's name of the split: published size, files
+SUBSETS = {  # subset: published size, files
     "train": (5_000, ("train_X.bin", "train_y.bin")),
     "unlabeled": (100_000, ("unlabeled_X.bin",)),
     "test": (8_000, ("test_X.bin", "test_y.bin")),
@@ -20,19 +23,15 @@ def list_stl10(request: ListingRequest) -> Listing:
 
     The ten predefined folds are not used: label splits are drawn from all labelled images.
     """
-    from torchvision.datasets import STL10  # torch takes seconds to import
-
     files = _files()
     folder = files.find(request)
     arrays = ArraySet(files=files, folder=folder, size=SIZE, num_classes=len(CLASSES), work=request.work)
-    changes = {
-        "base_folder": "",
-        "train_list": [(file, None) for file, _ in STL10.train_list],
-        "test_list": [(file, None) for file, _ in STL10.test_list],
-    }
     for subset, (published, names) in SUBSETS.items():
-        images = read_unchecked(STL10, folder, changes, split=subset)
-        arrays.add(subset, images.data, images.labels, names, published)
+        images = read_bytes(folder / names[0], 3, SIZE, SIZE).transpose(0, 1, 3, 2)  # stored column by column
+        labels = np.full(len(images), -1)
+        if len(names) == 2:
+            labels = read_bytes(folder / names[1]).astype(np.int64) - 1  # from 1, as MATLAB counts
+        arrays.add(subset, images, labels, list(names), published)
         del images  # 2.8 GB of unlabelled images are on disk now
     return arrays.listing(CLASSES)
 
@@ -47,6 +46,7 @@ def _files() -> NativeFiles:
 
     return NativeFiles(
         name="stl10",
+        addresses=[STL10.url],
         md5=dict(STL10.train_list + STL10.test_list),
         download=download,
         folder=STL10.base_folder,

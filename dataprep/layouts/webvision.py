@@ -4,13 +4,13 @@ The lists alone decide what belongs to the set. Images lie in google/, flickr/ a
 tars; those that are listed but found nowhere become rejects. Paths are the same from folders and tars.
 """
 
-import os
 from collections import Counter
 from pathlib import Path
 
 from dataprep.console import plural
 from dataprep.layouts.listing import Listing, ListingRequest
 from dataprep.layouts.published import compare_count
+from dataprep.sources.directories import size_and_stamp
 from dataprep.sources.entries import Entry, Reader
 from dataprep.sources.readers import FileReader, FlatReader, MissingReader, ReaderSet, TarReader
 from dataprep.sources.tars import list_tar
@@ -85,7 +85,9 @@ def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except FileNotFoundError as error:
-        raise ValueError(f"{file} is missing; it comes with WebVision's info archive") from error
+        raise ValueError(
+            f"{file} is missing; unpack info.tar there, from https://data.vision.ee.ethz.ch/cvl/webvision/download.html"
+        ) from error
 
 
 def _read_list(source: Path, subset: str, num_classes: int, num_known: int, notes: list[str]) -> Labels:
@@ -119,12 +121,11 @@ def _on_disk(source: Path, val: Path, wanted: Labels) -> dict[str, Entry]:
         top, _, rest = path.partition("/")
         if top not in existing:  # saves millions of look-ups that cannot succeed
             continue
-        try:
-            size = os.stat(f"{val}/{rest}" if top == "val" else f"{root}/{path}").st_size  # noqa: PTH116 (millions)
-        except OSError:
+        size, stamp = size_and_stamp(f"{val}/{rest}" if top == "val" else f"{root}/{path}")
+        if not stamp:
             continue
         reader = LOOSE_VAL if top == "val" else LOOSE
-        found[path] = Entry(path=path, label=-1, size=size, offset=0, reader=reader)
+        found[path] = Entry(path=path, label=-1, size=size, offset=0, reader=reader, stamp=stamp)
     return found
 
 

@@ -2,15 +2,19 @@
 
 from typing import NamedTuple, Protocol
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+
+Content = bytes | NDArray[np.uint8]  # an image file, or the pixels of an array's row, [H,W] or [H,W,3]
 
 
 class Entry(NamedTuple):
     """One image of a set.
 
     path: relative, '/'-separated, unique; it alone decides storage order and test split. label: class number, or -1.
-    size: bytes in the source. offset: byte offset in a tar or row of an array; unused for loose files.
-    reader: index into the readers of a ReaderSet.
+    size: bytes in the source. offset: byte offset in an archive or row of an array; unused for loose files.
+    reader: index into the readers of a ReaderSet. stamp: changes when the file or the archive that holds it is written
+    to (its time, in ns); 0 where that is not known.
     """
 
     path: str
@@ -18,9 +22,10 @@ class Entry(NamedTuple):
     size: int
     offset: int
     reader: int = 0
+    stamp: int = 0
 
 
 class Reader(Protocol):
-    """Opens an entry as a PIL image whose pixels are not decoded yet. Must be picklable: it is sent to workers."""
+    """Reads the content of an entry, not decoded yet. Must be picklable: it is sent to workers."""
 
-    def open(self, entry: Entry) -> Image.Image: ...
+    def read(self, entry: Entry) -> Content: ...

@@ -1,15 +1,20 @@
-"""Readers of image bytes: loose files, tar members read in place, rows of an array."""
+"""Readers of image bytes: loose files, members of tars and zips read in place, rows of an array."""
 
-import io
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from dataprep.sources.entries import Entry, Reader
+from dataprep.sources.entries import Content, Entry, Reader
 
 
 @dataclass(frozen=True)
@@ -18,8 +23,8 @@ class FileReader:
 
     root: str
 
-    def open(self, entry: Entry) -> Image.Image:
-        return Image.open(self.root + entry.path)
+    def read(self, entry: Entry) -> bytes:
+        return read_file(self.root + entry.path)
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,91 @@ class FlatReader:
 
     root: str
 
-    def open(self, entry: Entry) -> Image.Image:
-        return Image.open(self.root + entry.path.rpartition("/")[2])
+    def read(self, entry: Entry) -> bytes:
+        return read_file(self.root + entry.path.rpartition("/")[2])
+
+
+def read_file(path: str) -> bytes:
+    """All of a regular file. Raises OSError for anything else: a pipe, for one, would be waited for without end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is opened without waiting
+    with os.fdopen(descriptor, "rb") as file:
+        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind != stat.S_IFREG:
+            raise OSError(f"{_KINDS.get(kind, 'something else')}, not a file")
+        return file.read()
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @dataclass(frozen=True)
 class TarReader:
-    """Members of an uncompressed tar, read at their offset without unpacking."""
+    """Members of an uncompressed tar, read at their offset without unpacking.
+
+    An offset below zero is -1 - that of the member's header, for members that only tarfile can read.
+    """
 
     file: str
 
-    def open(self, entry: Entry) -> Image.Image:
+    def read(self, entry: Entry) -> bytes:
         with Path(self.file).open("rb") as tar:
+            if entry.offset < 0:
+                tar.seek(-1 - entry.offset)
+                return _read_member(tar)
             tar.seek(entry.offset)
-            return Image.open(io.BytesIO(tar.read(entry.size)))
+            return tar.read(entry.size)
+
+
+def _read_member(file: IO[bytes]) -> bytes:
+    """The content of the member whose header is next: of a sparse one. Raises OSError for what has no content."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        member = tar.next()
+        if member is not None and (member.issym() or member.islnk()):
+            raise OSError(f"a link to {member.linkname}, which the tar does not hold")
+        content = tar.extractfile(member) if member is not None else None
+        if content is None:
+            raise OSError("a pipe or device, not a file")
+        return content.read()
+
+
+_ZIP_HEADER = struct.Struct("<4s4xH16xHH")  # magic, compression, lengths of the name and of the extra field after it
+
+
+@dataclass(frozen=True)
+class ZipReader:
+    """Members of a zip, stored or deflated; an entry's offset is that of its local header."""
+
+    file: str
+
+    def read(self, entry: Entry) -> bytes:
+        """The member's content. Raises ValueError, or zlib.error, when it is damaged."""
+        with Path(self.file).open("rb") as archive:
+            archive.seek(entry.offset)
+            magic, method, name, extra = _ZIP_HEADER.unpack(archive.read(_ZIP_HEADER.size))
+            if magic != zipfile.stringFileHeader:  # type: ignore[attr-defined]
+                raise ValueError("damaged in the zip")
+            archive.seek(name + extra, os.SEEK_CUR)
+            if method == zipfile.ZIP_STORED:
+                return archive.read(entry.size)
+            return _inflate(archive, entry.size)
+
+
+def _inflate(packed: IO[bytes], size: int) -> bytes:
+    """`size` bytes that lie deflated from the position of `packed` on; how many bytes they take there is not known."""
+    stream, out = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+    while not stream.eof and len(out) <= size:
+        block = stream.unconsumed_tail or packed.read(max(size, 1 << 10))
+        if not block:
+            break
+        out += stream.decompress(block, size + 1 - len(out))
+    if len(out) != size:
+        raise ValueError("damaged in the zip")
+    return bytes(out)
 
 
 @dataclass(frozen=True)
@@ -50,8 +126,9 @@ class ArrayReader:
 
     file: str
 
-    def open(self, entry: Entry) -> Image.Image:
-        return Image.fromarray(_memory_map(self.file)[entry.offset])
+    def read(self, entry: Entry) -> NDArray[np.uint8]:
+        row: NDArray[np.uint8] = _memory_map(self.file)[entry.offset]
+        return row
 
 
 @lru_cache(maxsize=8)
@@ -67,7 +144,7 @@ class MissingReader:
 
     why: str
 
-    def open(self, entry: Entry) -> Image.Image:
+    def read(self, entry: Entry) -> bytes:
         raise FileNotFoundError(self.why)
 
 
@@ -77,5 +154,5 @@ class ReaderSet:
 
     readers: tuple[Reader, ...]
 
-    def open(self, entry: Entry) -> Image.Image:
-        return self.readers[entry.reader].open(entry)
+    def read(self, entry: Entry) -> Content:
+        return self.readers[entry.reader].read(entry)

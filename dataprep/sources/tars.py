@@ -7,35 +7,36 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
+from dataprep.sources import zstd
 from dataprep.sources.entries import Entry
+from dataprep.sources.tar_members import TarMembers
 
 DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)  # what a damaged archive raises
 
 
 def list_tar(file: Path) -> Iterator[Entry]:
-    """Yield every regular file of an uncompressed tar, label -1; of members with equal names only the last.
+    """Yield every file of an uncompressed tar, label -1, links to others included; of equal names only the last.
 
     Raises ValueError when the tar is truncated or not a tar.
     """
-    found: dict[str, Entry] = {}
+    members = TarMembers(stamp=file.stat().st_mtime_ns)
     try:
         with tarfile.open(file, "r:") as tar:
             for member in tar:
-                if member.isreg() and not member.issparse():
-                    path = member.name.removeprefix("./")
-                    found[path] = Entry(path=path, label=-1, size=member.size, offset=member.offset_data)
+                members.add(member)
                 # tarfile would keep every header: gigabytes for a web-scale set
                 tar.members = []  # type: ignore[attr-defined]
     except tarfile.TarError as error:
         raise ValueError(f"{file}: not a complete tar file ({error}); download it again") from error
-    return iter(found.values())
+    return iter(members.entries())
 
 
 def list_nested_tar(file: Path) -> Iterator[Entry]:
-    """Yield every regular file of an uncompressed tar; a member NAME.tar counts as a folder NAME/ of its own members.
+    """Yield every file of an uncompressed tar; a member NAME.tar counts as a folder NAME/ of its own members.
 
     Offsets are those in `file` itself, so nothing is unpacked. Raises ValueError when a tar is truncated.
     """
@@ -50,24 +51,32 @@ def list_nested_tar(file: Path) -> Iterator[Entry]:
             raise ValueError(f"{file}: its member {outer.path} is damaged ({error}); download it again") from error
 
 
-def _members(file: Path, outer: Entry, folder: str) -> Iterator[Entry]:
-    end = outer.offset + outer.size
+def _members(file: Path, outer: Entry, folder: str) -> list[Entry]:
+    end, members = outer.offset + outer.size, TarMembers(prefix=f"{folder}/", stamp=outer.stamp)
     with file.open("rb") as handle:
         handle.seek(outer.offset)  # tarfile counts from where it starts, so its offsets are those in `file`
         with tarfile.open(fileobj=handle, mode="r:") as tar:
             for member in tar:
-                if member.offset_data + member.size > end:
+                if member.isreg() and not member.issparse() and member.offset_data + member.size > end:
                     raise tarfile.ReadError("truncated")
-                if member.isreg():
-                    path = f"{folder}/{member.name.removeprefix('./')}"
-                    yield Entry(path=path, label=-1, size=member.size, offset=member.offset_data)
+                members.add(member)
                 tar.members = []  # type: ignore[attr-defined]
+    return members.entries()
 
 
-_DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"\xfd7zXZ": lzma.open,
-    b"BZh": bz2.open,
+_BLOCK = 1 << 20  # decompressed bytes at a time
+
+
+def _pieces(opener: Callable[..., Any], file: Path) -> Iterator[bytes]:
+    with opener(file) as packed:
+        yield from iter(lambda: packed.read(_BLOCK), b"")
+
+
+_DECOMPRESSORS: dict[bytes, Callable[[Path], Iterator[bytes]]] = {
+    b"\x1f\x8b": partial(_pieces, gzip.open),
+    b"\xfd7zXZ": partial(_pieces, lzma.open),
+    b"BZh": partial(_pieces, bz2.open),
+    **dict.fromkeys(zstd.MAGIC, zstd.decompressed),
 }
 
 
@@ -79,13 +88,14 @@ def uncompressed_tar(file: Path, work: Path) -> Path:
     """
     with file.open("rb") as handle:
         head = handle.read(6)
-    decompress = next((opener for magic, opener in _DECOMPRESSORS.items() if head.startswith(magic)), None)
+    decompress = next((pieces for magic, pieces in _DECOMPRESSORS.items() if head.startswith(magic)), None)
     if decompress is None:
         return file
     copy = work / "source.tar"
     try:
-        with cast(IO[bytes], decompress(file)) as packed, copy.open("wb") as out:
-            shutil.copyfileobj(packed, out, 1 << 20)
+        with copy.open("wb") as out:
+            out.writelines(decompress(file))
     except DAMAGED as error:
         raise ValueError(f"{file}: its compressed data is damaged ({error}); download it again") from error
+    shutil.copystat(file, copy)  # its time tells whether the content is the same as before
     return copy

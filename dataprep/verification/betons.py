@@ -55,10 +55,13 @@ def _structure(reader: Reader, file: Path, content: Manifest) -> Iterator[tuple[
 
 def _counts(labels: NDArray[np.int64], beton: str, content: Manifest) -> Rules:
     counts, num_classes = content["counts"], len(content["classes"])
-    num_images, per_class = (
-        (counts["train"], counts["train_per_class"]) if beton == "train" else (counts["test"], counts["test_per_class"])
-    )
-    valid = labels[(labels >= -1) & (labels < num_classes)]
+    num_images, per_class = {
+        "train": (counts["train"], counts["train_per_class"]),
+        "test": (counts["test"], counts["test_per_class"]),
+        "validation": (counts.get("validation", 0), counts.get("validation_per_class", [])),
+    }[beton]
+    fewest = -1 if beton == "train" else 0  # nothing can be measured on an image without a label
+    valid = labels[(labels >= fewest) & (labels < num_classes)]
     yield len(labels) == num_images, f"{len(labels)} samples, not {num_images}"
     yield len(valid) == len(labels), "labels outside the classes"
     yield class_counts(valid, num_classes) == per_class, "numbers of images per class differ from the manifest's"

@@ -39,7 +39,10 @@ def _rules(file: Path, content: Manifest, workers: int, progress: Callable[[int]
             sums.add(image.tobytes())
         seen.append(index[:, 0].copy())
         progress(len(index))
-    num_images = content["counts"]["train" if file.stem == "train" else "test"]
+    counts = content["counts"]
+    num_images = {"train": counts["train"], "test": counts["test"], "validation": counts.get("validation", 0)}[
+        file.stem
+    ]
     yield np.array_equal(np.concatenate(seen), np.arange(num_images)), "images load in another order"
     if file.stem == "train":
         mean, std = channel_statistics(sums.totals(), num_images * side**2)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataprep.data_folder.manifest import Manifest, SplitRecord
-from dataprep.data_folder.split_draws import class_counts
+from dataprep.data_folder.split_draws import class_counts, stratified_counts
 from dataprep.data_folder.split_files import split_file
 from dataprep.verification.rules import Rules, file_faults, violated
 
@@ -33,6 +33,8 @@ def _faults(file: Path, record: SplitRecord, labels: NDArray[np.int64], content:
         (((positions >= 0) & (positions < len(labels))).all(), "positions outside train.beton"),
     ]
     faults = violated(rules)
+    if "source" in record:  # the user's own, whose name promises nothing
+        return faults or violated([((labels[positions] >= 0).all(), "contains unlabelled images")])
     return faults or violated(_drawn_as_named(file.stem.rsplit("-seed", 1)[0], labels, labels[positions], content))
 
 
@@ -44,7 +46,10 @@ def _drawn_as_named(kind: str, labels: NDArray[np.int64], drawn: NDArray[np.int6
         yield (counts == int(kind)).all(), f"does not have exactly {kind} images of every class"
     elif kind == "all":
         yield (counts == available).all(), "does not have all labelled images"
-    elif kind.endswith("pct-balanced"):
+    elif kind.endswith("pct-stratified"):
+        shares = stratified_counts(available.tolist(), float(kind.removesuffix("pct-stratified")) / 100)
+        yield counts.tolist() == shares, "does not have the share of every class that its name promises"
+    elif kind.endswith("pct-balanced"):  # as the stratified split was called, when shares were rounded class by class
         expected = np.maximum(available * float(kind.removesuffix("pct-balanced")) / 100, 1)
         yield (np.abs(counts - expected) <= 1).all(), "does not have the same share of every class"
     else:

@@ -3,13 +3,24 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dataprep.data_folder import manifest
+from dataprep.data_folder.content_records import NAME as CONTENTS
 from dataprep.progress_meter import ProgressMeter
 from dataprep.verification.betons import beton_faults
+from dataprep.verification.file_list import file_list_faults
 from dataprep.verification.pixels import pixel_faults
+from dataprep.verification.rules import file_faults
 from dataprep.verification.splits import split_faults
 
 SHOWN = 5  # faults named in full
+MAKE_AGAIN = "remove it and make it again"
+DRAW_AGAIN = (
+    "the command that made it draws missing splits again, so remove those that differ; your own need "
+    "--split NAME=FILE, and training ignores those that are not in the manifest"
+)
 
 
 def verify(folder: Path, workers: int) -> manifest.Manifest:
@@ -20,16 +31,26 @@ def verify(folder: Path, workers: int) -> manifest.Manifest:
     if not folder.is_dir():
         raise ValueError(f"{folder} does not exist; make it first, or name it with --out and --name")
     content = manifest.read(folder)
-    train, test = folder / "train.beton", folder / "test.beton"
-    faults, labels = beton_faults(train, content)
-    faults += beton_faults(test, content)[0] + _reject_faults(folder, content) + split_faults(folder, content, labels)
+    files = [folder / name for name in content["betons"]]
+    faults: list[str] = []
+    labels: dict[str, NDArray[np.int64]] = {}
+    for file in files:
+        found, labels[file.stem] = beton_faults(file, content)
+        faults += found
+    faults += _reject_faults(folder, content)
+    if "contents" in content:
+        faults += [f"{CONTENTS}: {fault}" for fault in file_faults(folder / CONTENTS, content["contents"])]
+    faults += file_list_faults(folder, content, labels)
+    remedy = MAKE_AGAIN if faults else DRAW_AGAIN
+    faults += split_faults(folder, content, labels["train"])
     if not faults:  # images take longest, and FFCV might follow a damaged pointer
-        with ProgressMeter("verified", content["counts"]["train"] + content["counts"]["test"]) as meter:
-            for file in (train, test):
+        with ProgressMeter("verified", sum(map(len, labels.values()))) as meter:
+            remedy = MAKE_AGAIN
+            for file in files:
                 faults += pixel_faults(file, content, workers, meter.add)
     if faults:
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise ValueError(f"{folder}: {'; '.join(faults[:SHOWN])}{more}; remove it and make it again")
+        raise ValueError(f"{folder}: {'; '.join(faults[:SHOWN])}{more}; {remedy}")
     return content
 
 

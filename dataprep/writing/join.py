@@ -1,6 +1,5 @@
 """Joins finished parts into betons, and writes the list of rejected images. The first file on the way to need FFCV."""
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from dataprep.writing.beton import Samples, write_beton
 from dataprep.writing.part_stream import PartStream
 from dataprep.writing.parts import Part
 from dataprep.writing.plan import Plan
+from dataprep.writing.reject_list import NAME, write_rejects
 from dataprep.writing.storage import Storage
 
 
@@ -32,6 +32,9 @@ class Stored:
     def counts(self, num_classes: int) -> Counts:
         """The manifest's `counts`."""
         train, test = self.labels["train"], self.labels["test"]
+        validation: Counts = {}  # type: ignore[typeddict-item]
+        if (labels := self.labels.get("validation")) is not None:
+            validation = {"validation": len(labels), "validation_per_class": class_counts(labels, num_classes)}  # type: ignore[typeddict-item]
         return {
             "train": len(train),
             "test": len(test),
@@ -39,6 +42,7 @@ class Stored:
             "train_per_class": class_counts(train, num_classes),
             "test_per_class": class_counts(test, num_classes),
             "rejected": self.rejected,
+            **validation,
         }
 
     def mean_and_std(self, stored_size: int) -> tuple[list[float], list[float]]:
@@ -47,7 +51,7 @@ class Stored:
 
 
 def join(plan: Plan, folder: Path, storage: Storage) -> Stored:
-    """Copy the parts, all finished, into one beton each for train and test, and write rejected.csv, all in `folder`.
+    """Copy the parts, all finished, into one beton for each part of the set, and write rejected.csv, all in `folder`.
 
     Raises ValueError when a beton would be empty, OSError when the disk is full.
     """
@@ -64,7 +68,7 @@ def join(plan: Plan, folder: Path, storage: Storage) -> Stored:
             stored.labels[beton], stored.page_size = samples.labels, samples.page_size
             if beton == "train":
                 stored.sums = np.sum([part.sums for part in parts], 0)
-    _write_rejects(rejects, folder / "rejected.csv")
+    _list_rejects(rejects, folder / NAME)
     stored.rejected = len(rejects)
     return stored
 
@@ -78,10 +82,8 @@ def _samples(parts: list[Part], storage: Storage) -> Samples:
     )
 
 
-def _write_rejects(rows: list[tuple[str, str]], file: Path) -> None:
-    """Columns path, reason; a header alone means that no image was rejected."""
-    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
-        csv.writer(out).writerows([("path", "reason"), *rows])
+def _list_rejects(rows: list[tuple[str, str]], file: Path) -> None:
+    write_rejects(rows, file)
     if rows:
         note(
             f"{plural(len(rows), 'image')} could not be read and {'was' if len(rows) == 1 else 'were'} left out; "

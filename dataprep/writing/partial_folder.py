@@ -11,6 +11,7 @@ from types import TracebackType
 class PartialFolder:
     """`OUT/.NAME.partial`, for use in a `with` block: `result` is filled there, and `commit` gives it its final name.
 
+    rejects: a list to read, left there with the parts when too many images could not be read.
     work: temporary files of this run. parts: finished parts; they survive an error, so that the next run can resume
     from them. Without any parts the folder is removed at the end of the block.
     A lock protects it: what a killed run left is taken over, the folder of a running one is left alone.
@@ -21,6 +22,7 @@ class PartialFolder:
         self.final = out / name
         self.path = out / f".{name}.partial"
         self.work, self.parts, self.result = (self.path / part for part in ("work", "parts", "result"))
+        self.rejects = self.path / "rejected.csv"
         self._lock = -1
 
     def __enter__(self) -> "PartialFolder":

@@ -62,7 +62,7 @@ class Storage:
     def differences(self, manifest: Manifest) -> list[str]:
         """The options with which the data folder described by `manifest` was made differently."""
         made: Mapping[str, Any] = {**cast(dict[str, Any], manifest), **manifest["writer"]}
-        wanted = asdict(self).items()
+        wanted = {key: value for key, value in asdict(self).items() if key != "flip"}.items()  # changed in place
         return [f"{key} is {made.get(key)}, not {value}" for key, value in wanted if made.get(key) != value]
 
 

@@ -6,7 +6,7 @@ Pure declarations, importing neither torch nor a method; reading.py reads and ch
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,7 +138,9 @@ class Config:
     label_smoothing: float = option(0.0, "smoothing eps of labels, pseudo-labels and mixed targets", minimum=0)
     recipe: str = option("paper", "preset of the mathematics: the paper's, or the authors' release", tuple(RECIPES))
     budget: str | None = option(None, "preset of length and cadence", tuple(BUDGETS))
-    labels: str = option("4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-balanced or all")
+    labels: str = option(
+        "4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, all, or your own"
+    )
     seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
     steps: int = option(PAPER_STEPS, "optimizer steps of the whole run", minimum=1)
     warmup_steps: int | None = option(None, "steps before mixing starts; null = steps x warmup_share", minimum=0)
@@ -174,6 +176,11 @@ class Config:
     def split_name(self) -> str:
         """The labelled split: its name in the data folder's manifest, and that of its file without .npy."""
         return f"{self.labels}-seed{self.seed}"
+
+    def split_among(self, known: Collection[str]) -> str:
+        """``split_name``, unless the user's own split of the name ``labels`` is ``known`` and no drawn one is."""
+        own = self.labels in known and self.split_name not in known
+        return self.labels if own else self.split_name
 
     @property
     def warmup(self) -> int:

@@ -123,7 +123,7 @@ def _read_manifest(folder: Path, config: Config) -> dict[str, Any]:
 
 
 def _read_split(folder: Path, manifest: dict[str, Any], config: Config, train: Reader) -> NDArray[np.int64]:
-    name = config.split_name
+    name = config.split_among(manifest["splits"])
     path = folder / "splits" / f"{name}.npy"
     if name not in manifest["splits"] or not path.exists():
         raise ValueError(_no_split(folder, manifest, config, name))
@@ -136,6 +136,11 @@ def _read_split(folder: Path, manifest: dict[str, Any], config: Config, train: R
 
 def _no_split(folder: Path, manifest: dict[str, Any], config: Config, name: str) -> str:
     known = ", ".join(sorted(manifest["splits"])) or "none"
+    if not config.labels[:1].isdigit() and config.labels != "all":
+        return (
+            f"{folder}: no split {config.labels} (has: {known}); add it with {_remedy(config)} "
+            f"--split {config.labels}=FILE, or choose another labels="
+        )
     fewest = min(manifest["counts"].get("train_per_class", [0]))
     if config.labels.isdigit() and int(config.labels) > fewest:
         return (

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.calibration.sums import Floats
+from pipeline.calibration.sums import Floats, Ints
 from pipeline.report.plots import reliability_figure
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
@@ -100,9 +101,17 @@ def _pseudo_label_figures(of: Subject, images: RunImages, sample: PseudoLabelSam
             section="Most confident wrong pseudo-labels",
             run=of.name,
             caption=f"The most confident mistakes among {len(sample.index):,} unlabelled images "
-            f"({sample.wrong.mean():.1%} of them are wrong): the true class, the pseudo-label, and its confidence.",
+            f"({sample.wrong.mean():.1%} of them are wrong): the true class, the pseudo-label, and its confidence."
+            + _files(images, "train", sample.index[worst]),
             figure=image_grid(images.train(sample.index[worst]), [_wrong_caption(of, sample, i) for i in worst]),
         )
+
+
+def _files(images: RunImages, part: str, index: Ints) -> str:
+    """The end of a caption: the files of the images at `index` [n], in the order in which they are shown."""
+    files = images.files(part)
+    names = [files[i].encode("utf-8", "backslashreplace").decode() for i in index] if files else []
+    return f" Their files in the source: {', '.join(names)}." if names else ""
 
 
 def _wrong_caption(of: Subject, sample: PseudoLabelSample, position: int) -> str:
@@ -140,7 +149,8 @@ def _disagreement(first: Subject, other: Subject, slug: str) -> Iterator[ReportF
         run="",
         caption=f"Test images on which A ({first.name}) and B ({other.name}) differ most: both are wrong and one is "
         "much more confident, or one is right and the other is confidently wrong. Above each image: its true class, "
-        "then what A and B predicted, and how confidently.",
+        "then what A and B predicted, and how confidently."
+        + _files(with_images.images, "test", np.concatenate([case.index for case in cases])),
         figure=disagreement_figure(cases, images, pair, labels, with_images.classes),
     )
 

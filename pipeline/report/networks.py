@@ -12,6 +12,7 @@ from pipeline import distributed
 from pipeline.calibration.scores import softmax
 from pipeline.calibration.sums import Floats, Ints
 from pipeline.data.dataset import open_beton
+from pipeline.data.source_files import source_files
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.methods.margins import all_margins
@@ -58,7 +59,9 @@ def _subject_of_run(given: GivenRun, inputs: Inputs, options: ReportOptions, ran
         classes=dataset.classes,
         ood_logits=_ood_logits(network, inputs, len(predictions.labels), options.resampling.seed),
         images=RunImages(
-            train=partial(network.pixels, dataset.train_beton), test=partial(network.pixels, dataset.test_beton)
+            train=partial(network.pixels, dataset.train_beton),
+            test=partial(network.pixels, dataset.test_beton),
+            files=partial(source_files, dataset.folder),
         ),
         pseudo_labels=sample_pseudo_labels(network, options.images) if options.images > 0 else None,
         log=log,

@@ -17,10 +17,14 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class RunImages:
-    """The images of a run's data set: each function gives uint8 [n, S, S, 3] at positions [n] in that beton."""
+    """The images of a run's data set: each function gives uint8 [n, S, S, 3] at positions [n] in that beton.
+
+    `files`: paths in the source of all images of "train" or "test", in order; empty where they are not known.
+    """
 
     train: Callable[[Ints], Pixels]
     test: Callable[[Ints], Pixels]
+    files: Callable[[str], list[str]]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def data_problems(cells: Sequence[Cell]) -> list[str]:
         known = hashes(folder)
         if known is None:
             found[f"{folder}: no such data folder; make it with dataprep/make_beton.py, or --set data=DIR"] = None
-        elif config.split_name not in known:
+        elif config.split_among(known) not in known:
             found[f"{folder}: no split {config.split_name}; add it with dataprep/make_beton.py"] = None
     return list(found)
 

@@ -62,6 +62,7 @@ class Submission:
 
     def record(self, cell: Cell, where: str, job_id: str) -> None:
         """job.json in the run folder."""
+        known = split_hashes(data_folder(cell.config)) or {}
         record = JobRecord(
             job=job_id,
             name=self.name,
@@ -69,7 +70,7 @@ class Submission:
             submission=str(self.folder),
             commit=self.commit,
             code=str(self.code),
-            split_sha256=(split_hashes(data_folder(cell.config)) or {}).get(cell.config.split_name),
+            split_sha256=known.get(cell.config.split_among(known)),
             time=time.time(),
         )
         write_job(cell.folder, record)

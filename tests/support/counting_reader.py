@@ -5,16 +5,14 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from dataprep.sources.entries import Entry, Reader
+from dataprep.sources.entries import Content, Entry, Reader
 
 GIVE_UP = 300  # seconds after which held workers go on, so that a broken test ends
 
 
 @dataclass(frozen=True)
 class CountingReader:
-    """Opens as `inner` does and notes each path in `log`: decodes, counted over all worker processes.
+    """Reads as `inner` does and notes each path in `log`: decodes, counted over all worker processes.
 
     While the file `log`.hold exists, no more images are opened than the number in it.
     """
@@ -22,13 +20,13 @@ class CountingReader:
     inner: Reader
     log: str
 
-    def open(self, entry: Entry) -> Image.Image:
+    def read(self, entry: Entry) -> Content:
         start = time.monotonic()
         while self._held() and time.monotonic() - start < GIVE_UP:
             time.sleep(0.01)
         with Path(self.log).open("ab", buffering=0) as log:
             log.write(f"{entry.path}\n".encode())
-        return self.inner.open(entry)
+        return self.inner.read(entry)
 
     def _held(self) -> bool:
         try:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ def pack(root: Path, tar: Path, mode: str, prefix: str = "") -> Path:
     with tarfile.open(tar, mode) as out:  # type: ignore[call-overload]
         out.add(root, arcname=prefix or ".")
     return tar
+
+
+def zip_of(root: Path, file: Path, method: int = zipfile.ZIP_DEFLATED, prefix: str = "") -> Path:
+    with zipfile.ZipFile(file, "w", method) as out:
+        for path in sorted(root.rglob("*")):
+            out.write(path, f"{prefix}{path.relative_to(root).as_posix()}")
+    return file
 
 
 def read_manifest(folder: Path) -> dict:

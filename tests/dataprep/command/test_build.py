@@ -6,7 +6,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 
-from tests.support.dataprep_fixtures import make, read_manifest, read_raw
+from tests.support.dataprep_fixtures import make, put_tree, read_manifest, read_raw, tree_paths
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def test_a_second_run_adds_only_splits(
     new = read_manifest(folder)
     assert (folder / "train.beton").stat().st_mtime_ns == before.st_mtime_ns
     assert set(new["splits"]) - set(old["splits"]) == {
-        *("7-seed0", "7-seed5", "4-seed5", "10pct-seed5", "10pct-balanced-seed5", "all-seed5")
+        *("7-seed0", "7-seed5", "4-seed5", "10pct-seed5", "10pct-stratified-seed5", "all-seed5")
     }
     assert {name: new["splits"][name] for name in old["splits"]} == old["splits"]
-    assert {**new, "splits": 0} == {**old, "splits": 0}
+    assert {**new, "splits": 0, "sha256": 0} == {**old, "splits": 0, "sha256": 0}
     labels = read_raw(folder / "train.beton")[1]
     assert np.bincount(labels[np.load(folder / "splits/7-seed5.npy")]).tolist() == [7] * 10
 
@@ -46,8 +46,28 @@ def test_other_options_are_refused(data: Path, capsys: pytest.CaptureFixture[str
     before = read_manifest(data / "digits")
     assert make("digits", "--out", data, "--stored-size", 48, "--flip") == 2
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "stored_size is 32, not 48" in message and "flip" in message
+    assert message.count("\n") == 1 and "stored_size is 32, not 48" in message
     assert read_manifest(data / "digits") == before and not list(data.glob(".*"))
+
+
+def test_flip_is_changed_in_place(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = read_manifest(own / "digits")
+    assert make("digits", "--out", own, "--flip") == 0
+    assert "training may now mirror images" in capsys.readouterr().out
+    assert {**read_manifest(own / "digits"), "sha256": 0} == {**before, "flip": True, "sha256": 0}
+    assert make("digits", "--out", own) == 0 and read_manifest(own / "digits")["flip"] is True
+    assert make("digits", "--out", own, "--verify") == 0
+
+
+def test_why_other_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = put_tree(tmp_path / "source", tree_paths(("",), per_class=20))
+    words = ("folder", "--source", source, "--out", tmp_path)
+    assert make(*words, "--name", "all") == 0 and make(*words, "--name", "some", "--limit", 1) == 0
+    capsys.readouterr()
+    assert make(*words, "--name", "all", "--test-fraction", 0.3) == 2
+    assert "it holds different images, since --test-fraction was 0.1;" in capsys.readouterr().err.replace(")", ";")
+    assert make(*words, "--name", "some") == 2
+    assert "it holds different images, since --limit was 1 and --limit-seed was 0" in capsys.readouterr().err
 
 
 def test_a_folder_of_unknown_origin_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from dataprep.data_folder.split_draws import (
     draw_all,
-    draw_balanced,
     draw_fraction,
     draw_per_class,
+    draw_stratified,
     named_draws,
     positions_by_class,
+    stratified_counts,
 )
 
 CLASSES = 5
@@ -38,13 +39,29 @@ def test_per_class_is_exact(labels: np.ndarray, seed: int) -> None:
 def test_fractions(labels: np.ndarray, seed: int, fraction: float) -> None:
     labelled = (labels >= 0).sum()
     plain = draw_fraction(labels, seed, fraction=fraction)
-    balanced = draw_balanced(labels, seed, num_classes=CLASSES, fraction=fraction)
-    for positions in (plain, balanced, draw_all(labels, seed)):
+    stratified = draw_stratified(labels, seed, num_classes=CLASSES, fraction=fraction)
+    for positions in (plain, stratified, draw_all(labels, seed)):
         assert is_sorted_unique(positions) and (labels[positions] >= 0).all()
     assert len(plain) == max(int(fraction * labelled + 0.5), 1)
-    expected = [max(int(fraction * (labels == c).sum() + 0.5), 1) for c in range(CLASSES)]
-    assert np.bincount(labels[balanced], minlength=CLASSES).tolist() == expected
+    expected = stratified_counts([int((labels == c).sum()) for c in range(CLASSES)], fraction)
+    assert np.bincount(labels[stratified], minlength=CLASSES).tolist() == expected
     assert len(draw_all(labels, seed)) == labelled
+
+
+@given(st.lists(st.integers(0, 60), min_size=2, max_size=30).filter(any), st.floats(0.01, 1))
+def test_shares_of_classes_add_up(counts: list[int], fraction: float) -> None:
+    """To the fraction of all, unless one image of every class is more than that already."""
+    shares, present = stratified_counts(counts, fraction), sum(count > 0 for count in counts)
+    assert sum(shares) == max(int(fraction * sum(counts) + 0.5), present)
+    for share, count in zip(shares, counts, strict=True):
+        assert min(count, 1) <= share <= count
+        assert share <= fraction * count + 1
+
+
+@pytest.mark.parametrize(("per_class", "total"), [(22, 88), (15, 60), (1, 40), (130, 520)])
+def test_ten_percent_of_small_classes(per_class: int, total: int) -> None:
+    """Of 40 classes; rounded class by class they were 8.9%, 13.3%, 100% and 10%."""
+    assert sum(stratified_counts([per_class] * 40, 0.1)) == total
 
 
 def test_classes_partition_the_labelled() -> None:
@@ -68,8 +85,8 @@ def test_draws_never_change() -> None:
 
 
 def test_names() -> None:
-    assert list(named_draws([4, 25], 0.1, 10)) == ["4", "25", "10pct", "10pct-balanced", "all"]
-    assert "15pct" in named_draws([], 0.15, 10) and "0.5pct-balanced" in named_draws([], 0.005, 10)
+    assert list(named_draws([4, 25], 0.1, 10)) == ["4", "25", "10pct", "10pct-stratified", "all"]
+    assert "15pct" in named_draws([], 0.15, 10) and "0.5pct-stratified" in named_draws([], 0.005, 10)
 
 
 def test_too_few_in_a_class() -> None:

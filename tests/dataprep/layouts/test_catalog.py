@@ -1,6 +1,7 @@
 """The catalog of data sets, and the example of docs/data.md that adds one."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image
 
 from dataprep.layouts.catalog import DATASETS, DataSet
-from tests.support.dataprep_fixtures import make, put_image, read_manifest
+from dataprep.layouts.digits import list_digits
+from dataprep.layouts.listing import Listing, ListingRequest
+from tests.support.dataprep_fixtures import make, nothing_left, put_image, read_manifest
 from tests.support.made_folders import check_raw_folder
 from tests.support.native_fixtures import Labelled
 
@@ -38,3 +41,17 @@ def test_the_example_adds_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyP
     check_raw_folder(tmp_path / "flowers", 40, written["train"], written["test"])
     content = read_manifest(tmp_path / "flowers")
     assert content["classes"] == classes and "4-seed0" in content["splits"]
+
+
+def test_a_test_image_without_a_label_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def list_unlabelled(request: ListingRequest) -> Listing:
+        listing = list_digits(request)
+        return replace(listing, test=[listing.test[0]._replace(label=-1), *listing.test[1:]])
+
+    monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], list=list_unlabelled))
+    assert make("digits", "--out", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "1 test image without a label, for example " in error
+    assert nothing_left(tmp_path, "digits")

@@ -20,7 +20,7 @@ def test_cifar10(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_raw(*loaded(folder / "train.beton"), written["train"])
     check_raw(*evaluated(folder), written["test"])
     assert read_manifest(folder)["classes"] == [f"class {c}" for c in range(10)]
-    assert split_kinds(folder) == {"4", "25", "10pct", "10pct-balanced", "all"}
+    assert split_kinds(folder) == {"4", "25", "10pct", "10pct-stratified", "all"}
     assert len(opened(folder, "25").split) == 250
 
 
@@ -28,7 +28,7 @@ def test_cifar100_uses_fine_labels(tmp_path: Path) -> None:
     written = put_cifar(tmp_path / "raw/cifar100", 100, 400)
     assert make("cifar100", "--out", tmp_path) == 0
     check_raw_folder(tmp_path / "cifar100", 32, written["train"], written["test"])
-    assert split_kinds(tmp_path / "cifar100") == {"4", "10pct", "10pct-balanced", "all"}
+    assert split_kinds(tmp_path / "cifar100") == {"4", "10pct", "10pct-stratified", "all"}
 
 
 @pytest.fixture(scope="module")

@@ -134,10 +134,10 @@ def test_photos_are_squared_and_compressed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("paths", "words"),
     [
-        (["train/a/0.png", "train/b/0.png", "val/0.png"], "test images such as val/0.png are in no class folder"),
+        (["train/a/0.png", "train/b/0.png", "val/0.png"], "images such as val/0.png are in no class folder"),
         (["train/a/0.png", "train/b/0.png", "test/c/0.png"], "test class 'c' has no training images"),
         (["a/0.png", "a/1.png"], "there is only one class folder"),
-        (["test/a/0.png", "val/a/0.png"], "no training images"),
+        (["test/a/0.png", "val/a/0.png"], "there is no train/"),
         ([], "no training images"),
     ],
 )

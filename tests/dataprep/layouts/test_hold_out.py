@@ -1,5 +1,6 @@
 """The sharing-out of a test split."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,24 @@ def test_quotas(counts: list[int], share: float) -> None:
         assert 0 <= taken <= max(count - 1, 0)
         assert taken <= total * count / max(sum(counts), 1) + 1
     assert sum(shares) <= total
+
+
+@pytest.mark.parametrize(
+    ("counts", "total", "held_out", "stratified"),
+    [
+        ([2, 2, *[1] * 996], 100, 100, False),  # it held out 2
+        ([1] * 20, 2, 2, False),
+        ([500, *[1] * 500], 100, 100, True),  # it held out 50
+        ([100] * 10, 100, 100, True),
+        ([1, *[100] * 9], 90, 90, True),
+    ],
+)
+def test_a_test_split_of_the_size_asked_for(counts: list[int], total: int, held_out: int, stratified: bool) -> None:
+    entries = [Entry(f"{c}/{i}.png", c, 1, 0) for c, count in enumerate(counts) for i in range(count)]
+    train, test, by_class = hold_out(entries, total)
+    assert (len(test), len(train), by_class) == (held_out, len(entries) - held_out, stratified)
+    if stratified:
+        assert {entry.label for entry in train} == set(range(len(counts)))
 
 
 @given(st.permutations(range(40)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dataprep_fixtures import fingerprint, make, nothing_left, read_manifest
+from tests.support.dataprep_fixtures import fingerprint, make, nothing_left, read_manifest, zip_of
 from tests.support.made_folders import check_photos, evaluated, opened
 from tests.support.native_fixtures import WNIDS, copy, jpeg, put, put_devkit, tar_of
 
@@ -74,17 +74,41 @@ def test_flat_val_is_labelled_by_the_kit(made: Path) -> None:
     images, labels = evaluated(made)
     assert images.shape == (8, 224, 224, 3) and sorted(labels) == [0, 0, 1, 1, 2, 2, 3, 3]
     names = {name.removesuffix("-seed2") for name in content["splits"] if name.endswith("seed2")}
-    assert names == {"10pct", "10pct-balanced", "all"}
-    assert len(opened(made, "10pct-balanced").split) == 4
+    assert names == {"10pct", "10pct-stratified", "all"}
+    assert len(opened(made, "10pct-stratified").split) == 4
 
 
-@pytest.mark.parametrize("layout", [put_tars, put_sorted])
+def put_kaggle(flat: Path, root: Path) -> Path:
+    """As unpacked from Kaggle's archive; the solution's lines are in no order, and name more images than there are."""
+    images = root / "ILSVRC/Data/CLS-LOC"
+    copy(flat, images, "*devkit*")
+    put(images / "test/ILSVRC2012_test_00000001.JPEG", jpeg("test"))
+    put(root / "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml", b"<annotation/>")
+    lines = [
+        f"ILSVRC2012_val_{i:08d},{IDS[number]} 1 2 3 4 {IDS[number]} 5 6 7 8 " for i, number in enumerate(TRUTH, 1)
+    ]
+    lines += ["ILSVRC2012_val_00000011,n04591157 1 2 3 4"]
+    put(root / "LOC_val_solution.csv", "\n".join(["ImageId,PredictionString", *reversed(lines)]).encode())
+    return root
+
+
+def put_kaggle_zip(flat: Path, root: Path) -> Path:
+    folder = put_kaggle(flat, root.with_name("unzipped"))
+    root.mkdir()
+    return zip_of(folder, root / "imagenet-object-localization-challenge.zip")
+
+
+def put_inner_folder(flat: Path, root: Path) -> Path:
+    return put_kaggle(flat, root) / "ILSVRC/Data/CLS-LOC"
+
+
+@pytest.mark.parametrize("layout", [put_tars, put_sorted, put_kaggle, put_kaggle_zip, put_inner_folder])
 def test_other_layouts_give_the_same(flat: Path, made: Path, tmp_path: Path, layout) -> None:
     source = layout(flat, tmp_path / "source")
     before = sorted(source.rglob("*"))
     assert make("imagenet", "--source", source, "--out", tmp_path) == 0
     assert fingerprint(tmp_path / "imagenet") == fingerprint(made)
-    assert sorted(source.rglob("*")) == before, "unpacked something"
+    assert sorted(source.rglob("*")) == before and not list(tmp_path.glob(".*")), "unpacked something"
 
 
 def test_a_subset_is_reported(flat: Path, tmp_path: Path, capsys: Output) -> None:
@@ -136,3 +160,26 @@ def test_numbers_beyond_the_ground_truth(flat: Path, tmp_path: Path, capsys: Out
     assert make("imagenet", "--source", source, "--out", tmp_path) == 2
     message = capsys.readouterr().err
     assert "'ILSVRC2012_val_00000009.JPEG'" in message and "to ILSVRC2012_val_00000008.JPEG only" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"ImageId,PredictionString\nILSVRC2012_val_00000001,n02119789 1 2 3 4\n", "does not list it"),
+        (b"ImageId,PredictionString\nILSVRC2012_val_00000001,fox 1 2 3 4\n", "line 2"),
+        (b"id,label\n", "ImageId,PredictionString"),
+    ],
+)
+def test_a_wrong_solution_is_named(line: bytes, words: str, flat: Path, tmp_path: Path, capsys: Output) -> None:
+    source = put_kaggle(flat, tmp_path / "source")
+    put(source / "LOC_val_solution.csv", line)
+    assert make("imagenet", "--source", source, "--out", tmp_path / "data") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "LOC_val_solution.csv" in error and words in error
+
+
+def test_an_archive_without_imagenet(tmp_path: Path, capsys: Output) -> None:
+    put(tmp_path / "source/cat/1.JPEG", jpeg("cat"))
+    file = zip_of(tmp_path / "source", tmp_path / "set.zip")
+    assert make("imagenet", "--source", file, "--out", tmp_path / "data") == 2
+    assert "set.zip" in capsys.readouterr().err

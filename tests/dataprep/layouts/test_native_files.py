@@ -8,10 +8,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from dataprep.layouts import svhn
 from dataprep.layouts.catalog import DATASETS
-from tests.support.dataprep_fixtures import make, nothing_left, read_manifest
+from tests.support.dataprep_fixtures import make, nothing_left, pack, read_manifest, zip_of
 from tests.support.native_fixtures import put_cifar, put_svhn
 
 Output = pytest.CaptureFixture[str]
@@ -39,6 +40,14 @@ def test_missing_files_are_named(tmp_path: Path, capsys: Output) -> None:
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "data_batch_3 missing" in message and "data_batch_1" not in message
     assert "cifar-10-python.tar.gz" in message and nothing_left(tmp_path, "cifar10")
+
+
+def test_missing_extra_images_may_be_left_out(tmp_path: Path, capsys: Output) -> None:
+    put_svhn(tmp_path / "source", {"train": 20, "test": 20})
+    assert make("svhn", "--out", tmp_path, "--source", tmp_path / "source") == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "extra_32x32.mat missing" in message and "--no-extra leaves" in message
+    assert "housenumbers/extra_32x32.mat where" in message and "train_32x32.mat" not in message
 
 
 def test_damaged_files(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +78,8 @@ def test_download(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{archive.name}")
     assert make("cifar10", "--out", tmp_path) == 2  # not the official checksum
     message = capsys.readouterr().err.splitlines()[-1]
-    assert "cannot be downloaded" in message and "or cifar-10-python.tar.gz into" in message
+    assert "cannot be downloaded" in message and f"or cifar-10-python.tar.gz, as it is, into {tmp_path}" in message
+    assert f"fetch {CIFAR10.url} where there is a network" in message
     assert not list((tmp_path / "raw/cifar10").iterdir()) and nothing_left(tmp_path, "cifar10")
     monkeypatch.setattr(CIFAR10, "tgz_md5", calculate_md5(archive))
     assert make("cifar10", "--out", tmp_path) == 0
@@ -79,3 +89,20 @@ def test_download(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatc
     server.server_close()
     assert make("cifar10", "--out", tmp_path / "offline") == 2
     assert "cannot be downloaded" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.zst", "cut zip"])
+def test_archives_of_other_kinds(kind: str, tmp_path: Path, capsys: Output) -> None:
+    written = put_cifar(tmp_path / "source", 10, 10)
+    file = zip_of(tmp_path / "source", tmp_path / "archive.zip")
+    if kind == "tar.zst":
+        tar = pack(tmp_path / "source", tmp_path / "set.tar", "w")
+        file.write_bytes(zstandard.compress(tar.read_bytes()))
+    if kind == "cut zip":
+        file.write_bytes(file.read_bytes()[:3000])
+        assert make("cifar10", "--out", tmp_path, "--source", file) == 2
+        assert "archive.zip: not a complete" in capsys.readouterr().err and nothing_left(tmp_path, "cifar10")
+        return
+    assert make("cifar10", "--out", tmp_path, "--source", file) == 0
+    assert read_manifest(tmp_path / "cifar10")["counts"]["train"] == len(written["train"])
+    assert not list(tmp_path.glob(".*"))

@@ -13,6 +13,6 @@ def test_stl10_keeps_unlabelled_images(tmp_path: Path) -> None:
     train = written["train"] + written["unlabeled"]
     check_raw_folder(tmp_path / "stl10", 96, train, written["test"])
     check_raw(*loaded(tmp_path / "stl10/train.beton"), train)
-    assert split_kinds(tmp_path / "stl10") == {"4", "10pct", "10pct-balanced", "all"}
+    assert split_kinds(tmp_path / "stl10") == {"4", "10pct", "10pct-stratified", "all"}
     seen = opened(tmp_path / "stl10")
     assert len(seen.split) == 50 and (seen.train_labels >= 0).all()

@@ -1,6 +1,5 @@
 """--verify: says yes to what was made, and names whatever has changed since, even where the hashes were mended."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from ffcv.reader import Reader
 from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType
 
+from dataprep.data_folder import manifest
 from dataprep.data_folder.checksums import describe, file_sha256
 from tests.support.dataprep_fixtures import make, put_tree, read_manifest, tree_paths
 
@@ -33,7 +33,9 @@ def verify(out: Path, name: str) -> int:
 def test_what_was_made_is_fine(made: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(made.rglob("*"))
     assert verify(made, name) == 0
-    assert "verified, 36 train and 30 test images, 4 splits" in capsys.readouterr().out
+    assert (
+        "verified, 36 train (10 to 11 a class, 5 unlabelled), 30 test (10 a class), 4 splits" in capsys.readouterr().out
+    )
     assert sorted(made.rglob("*")) == before
 
 
@@ -46,7 +48,7 @@ def change_byte(file: Path, position: int) -> None:
 def edit_manifest(folder: Path, edit: Callable[[dict], object]) -> None:
     content = read_manifest(folder)
     edit(content)
-    (folder / "manifest.json").write_text(json.dumps(content))
+    manifest.write(folder, content)  # type: ignore[arg-type]
 
 
 def mend_hashes(folder: Path) -> None:
@@ -61,11 +63,11 @@ def mend_hashes(folder: Path) -> None:
     edit_manifest(folder, mend)
 
 
-def metadata(folder: Path) -> np.memmap:
-    """The samples' metadata of train.beton, to be written to."""
-    reader = Reader(str(folder / "train.beton"))
+def metadata(folder: Path, beton: str = "train.beton") -> np.memmap:
+    """The samples' metadata of a beton, to be written to."""
+    reader = Reader(str(folder / beton))
     offset = HeaderType.itemsize + 3 * FieldDescType.itemsize
-    return np.memmap(folder / "train.beton", reader.metadata.dtype, "r+", offset, len(reader.metadata))
+    return np.memmap(folder / beton, reader.metadata.dtype, "r+", offset, len(reader.metadata))
 
 
 def allocations(folder: Path) -> np.memmap:
@@ -119,6 +121,14 @@ def other_label(folder: Path) -> None:
     mend_hashes(folder)
 
 
+def unlabelled_test(folder: Path) -> None:
+    """The manifest agrees, as one made before such images were refused would."""
+    lost = int(metadata(folder, "test.beton")["f1"][0])
+    metadata(folder, "test.beton")["f1"][0] = -1
+    mend_hashes(folder)
+    edit_manifest(folder, lambda content: content["counts"]["test_per_class"].__setitem__(lost, 9))
+
+
 def other_pointer(folder: Path) -> None:
     metadata(folder)["f0"]["data_ptr"][0] += 8
     mend_hashes(folder)
@@ -152,6 +162,7 @@ def broken_jpeg(folder: Path) -> None:
         ("raw-set", unbalanced, ["4-seed0.npy: does not have exactly 4 images of every class"]),
         ("raw-set", unlabelled_in_split, ["all-seed0.npy: contains unlabelled images"]),
         ("raw-set", other_label, ["train.beton: labels outside the classes"]),
+        ("raw-set", unlabelled_test, ["test.beton: labels outside the classes"]),
         ("raw-set", other_pointer, ["train.beton: image pointers"]),
         ("raw-set", overlap, ["train.beton: images overlap"]),
         ("raw-set", other_pixels, ["train.beton: its mean is"]),
@@ -172,6 +183,31 @@ def test_what_has_changed_is_named(
     assert verify(tmp_path, name) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and all(word in error for word in words) and str(tmp_path / name) in error
+
+
+def test_the_same_command_restores_a_lost_split(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(made / "raw-set", tmp_path / "raw-set")
+    (tmp_path / "raw-set/splits/4-seed0.npy").unlink()
+    np.save(tmp_path / "raw-set/splits/mine.npy", np.arange(3))
+    assert verify(tmp_path, "raw-set") == 2
+    error = capsys.readouterr().err
+    assert "draws missing splits again" in error and "--split NAME=FILE" in error and "make it again" not in error
+    (tmp_path / "raw-set/splits/mine.npy").unlink()
+    words = ("--encoding", "raw", "--labels-per-class", 4, "--seeds", 0)
+    assert make("folder", "--source", made / "source", "--out", tmp_path, "--name", "raw-set", *words) == 0
+    assert verify(tmp_path, "raw-set") == 0
+
+
+def test_folders_with_splits_of_the_old_name_verify(made: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(made / "raw-set", tmp_path / "raw-set")
+    splits = folder / "splits"
+    (splits / "10pct-stratified-seed0.npy").rename(splits / "10pct-balanced-seed0.npy")
+
+    def rename(content: dict) -> None:
+        content["splits"]["10pct-balanced-seed0"] = content["splits"].pop("10pct-stratified-seed0")
+
+    edit_manifest(folder, rename)
+    assert verify(tmp_path, "raw-set") == 0
 
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

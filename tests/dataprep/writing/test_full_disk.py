@@ -65,5 +65,5 @@ def test_space_is_checked_before_anything_is_encoded(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, free))  # type: ignore[attr-defined]
     assert make(*run.words()) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "GB are needed but only 0.0 GB are free" in error
+    assert error.count("\n") == 1 and " MB are needed but only 0 MB are free" in error
     assert not run.decoded() and nothing_left(run.out, "folder")

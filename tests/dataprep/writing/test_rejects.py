@@ -39,5 +39,7 @@ def test_too_many_bad_images(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "--max-rejected" in error and "train/ant/0.png (empty file)" in error
     assert not (tmp_path / "data/folder").exists()
+    with (tmp_path / "data/.folder.partial/rejected.csv").open(newline="") as file:
+        assert ["train/ant/0.png", "empty file"] in csv.reader(file)
     assert make("folder", "--source", source, "--out", tmp_path / "data", "--max-rejected", 0.2) == 0
     assert not list((tmp_path / "data").glob(".*"))
