@@ -1,8 +1,22 @@
 """Convert an image set to FFCV betons: python dataprep/make_beton.py NAME [--source PATH] [--out DATA] ..."""
 
-import errno
+# ruff: noqa: E402 (Ctrl-C is seen to before the other imports, which take a while)
+import os
 import signal
 import sys
+
+_INTERRUPTIBLE = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in the background of a shell
+
+
+def _interrupt_at_once(number: int, frame: object) -> None:
+    os.write(2, b"make_beton.py: interrupted; nothing was begun\n")
+    os._exit(130)
+
+
+if __name__ == "__main__" and _INTERRUPTIBLE:  # while the rest is imported there is nothing to clean up
+    signal.signal(signal.SIGINT, _interrupt_at_once)
+
+import errno
 from types import FrameType
 from typing import NoReturn
 
@@ -56,5 +70,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if _INTERRUPTIBLE:
+        signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(main())

@@ -50,3 +50,24 @@ def test_answers_at_once(words: list[str], code: int) -> None:
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert not imported & {"ffcv", "torch", "torchvision", "numba", "scipy", "sklearn", "rich.progress"}
     assert after.ru_utime - before.ru_utime < 5
+
+
+def test_ctrl_c_before_anything_is_imported() -> None:
+    """The first import of ours waits, so that the interrupt comes while modules are being imported."""
+    waiting = (
+        "import runpy, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Waits:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'dataprep.command':\n"
+        "            print('waiting', flush=True); time.sleep(60)\n"
+        "sys.meta_path.insert(0, Waits())\n"
+        f"runpy.run_path({str(ROOT / 'dataprep/make_beton.py')!r}, run_name='__main__')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", waiting, "digits"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert process.stdout and process.stdout.readline() == b"waiting\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, error) == (130, b"make_beton.py: interrupted; nothing was begun\n")
