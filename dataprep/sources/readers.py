@@ -90,21 +90,29 @@ _ZIP_HEADER = struct.Struct("<4s4xH16xHH")  # magic, compression, lengths of the
 
 @dataclass(frozen=True)
 class ZipReader:
-    """Members of a zip, stored or deflated; an entry's offset is that of its local header."""
+    """Members of a zip, stored or deflated; an entry's offset is that of its local header.
+
+    An offset below zero is -1 - that of a link that leads nowhere.
+    """
 
     file: str
 
     def read(self, entry: Entry) -> bytes:
-        """The member's content. Raises ValueError, or zlib.error, when it is damaged."""
-        with Path(self.file).open("rb") as archive:
-            archive.seek(entry.offset)
-            magic, method, name, extra = _ZIP_HEADER.unpack(archive.read(_ZIP_HEADER.size))
+        """The member's content. Raises ValueError, or zlib.error, when it is damaged, OSError for a link to nothing."""
+        if entry.offset < 0:
+            with zipfile.ZipFile(self.file) as archive:
+                target = next(m for m in archive.infolist() if m.header_offset == -1 - entry.offset)
+                link = archive.read(target).decode("utf-8", "replace")
+            raise OSError(f"a link to {link}, which the zip does not hold")
+        with Path(self.file).open("rb") as packed:
+            packed.seek(entry.offset)
+            magic, method, name, extra = _ZIP_HEADER.unpack(packed.read(_ZIP_HEADER.size))
             if magic != zipfile.stringFileHeader:  # type: ignore[attr-defined]
                 raise ValueError("damaged in the zip")
-            archive.seek(name + extra, os.SEEK_CUR)
+            packed.seek(name + extra, os.SEEK_CUR)
             if method == zipfile.ZIP_STORED:
-                return archive.read(entry.size)
-            return _inflate(archive, entry.size)
+                return packed.read(entry.size)
+            return _inflate(packed, entry.size)
 
 
 def _inflate(packed: IO[bytes], size: int) -> bytes:
