@@ -85,7 +85,7 @@ class JointPasses:
 class ObservingPasses:
     """``forward: observe``: all views without gradient by the bare ``model``, then what is learned through ``ddp``.
 
-    An eighth less arithmetic than joint and half its activations; the losses miss the weak views' statistics.
+    A sixth less time than joint and half its activations; the losses miss the weak views' statistics.
     """
 
     def __init__(
