@@ -222,6 +222,7 @@ def test_parity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert run("parity", monkeypatch, *given) == 1
 
 
+@pytest.mark.slow
 def test_margins(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import margins
 

@@ -37,6 +37,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
     with np.load(run / "predictions.npz") as saved:
         other = write(tmp_path / "other.npz", saved["logits"][:, ::-1], saved["labels"])

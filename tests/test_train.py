@@ -67,6 +67,7 @@ def test_the_run_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (out / "result.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_before_the_warm_up_ends_it_is_fixmatch(data: Path, tmp_path: Path) -> None:
     alone(run, digits(data, tmp_path / "base", "precision=fp32"))
     alone(run, digits(data, tmp_path / "mixed", "mix=calibratemix", "warmup_steps=7", "precision=fp32"))

@@ -13,6 +13,7 @@ from tests.support.launch import digits, lines, result
 SETS = ("mix=calibratemix", "model.name=wrn-10-1", "batch.labelled=4", "eval_every=1000", "checkpoint_every=1000")
 
 
+@pytest.mark.slow
 def test_a_profiled_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steps = f"steps={WARM_UP + TIMED + TRACED + 3}"
     for name, profile in (("plain", "false"), ("profiled", "true")):
