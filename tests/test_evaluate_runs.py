@@ -58,6 +58,7 @@ def write_ood(folder: Path) -> Path:
     return write(folder / "ood.npz", np.random.default_rng(0).normal(size=(50, 10)), np.zeros(50, dtype=int))
 
 
+@pytest.mark.slow
 def test_images_of_another_folder_are_told_apart_or_not(run: Path, data: Path, tmp_path: Path) -> None:
     same = tmp_path / "same"
     shutil.copytree(data / "digits", same)

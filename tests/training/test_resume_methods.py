@@ -42,7 +42,8 @@ def interrupted(ranks: Ranks, given: list[str]) -> None:
         TrainingRun.inputs = whole  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("name", ["all", *(pytest.param(n, marks=pytest.mark.slow) for n in METHODS if n != "all")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_interrupted_and_started_again_it_ends_the_same(name: str, data: Path, tmp_path: Path) -> None:
     sets = (*METHODS[name], "warmup_steps=2", "steps=9", "eval_every=9", "precision=fp32")
     whole, broken = (digits(data, tmp_path / where, *sets) for where in ("whole", "broken"))
