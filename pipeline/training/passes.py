@@ -46,15 +46,9 @@ class JointPasses:
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may be written over
         images = views(inputs)
-        logits, features = forward(self.ddp, images, self.numerics)
-        sizes = [len(view) for view in images]
-        parts = logits.split(sizes)
-        of_labelled, of_weak, _ = features.detach().split(sizes)
-        return Observed(
-            Outputs(parts[0].detach(), of_labelled),
-            Outputs(parts[1].detach(), of_weak),
-            list(zip(images, parts, strict=True)),
-        )
+        outputs = forward(self.ddp, images, self.numerics)
+        labelled, weak = (Outputs(each.logits.detach(), each.features.detach()) for each in outputs[:2])
+        return Observed(labelled, weak, [(view, each.logits) for view, each in zip(images, outputs, strict=True)])
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
         """The groups whose images the first pass forwarded, then the others in a second pass."""
@@ -72,12 +66,11 @@ class JointPasses:
         """The terms of ``others`` and, if asked for, the base loss again."""
         again = [] if self.options.second_pass == "alone" else views(inputs)
         images = [*(group.images for group in others), *again]
-        logits, _ = forward(self.ddp, images, self.numerics)
-        parts = logits.split([len(each) for each in images])
-        second = evaluate_groups(others, parts[: len(others)], self.world)
+        logits = [each.logits for each in forward(self.ddp, images, self.numerics)]
+        second = evaluate_groups(others, logits[: len(others)], self.world)
         if not self.options.double_base:
             return [second]
-        labelled, weak, strong = parts[len(others) :]
+        labelled, weak, strong = logits[len(others) :]
         assert self.label is not None
         return [second, evaluate_groups(self.label(inputs, weak.detach()), [labelled, strong], self.world)]
 
@@ -107,18 +100,15 @@ class ObservingPasses:
         """Forward of all views in training mode."""
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()
-        images = views(inputs)
-        logits, features = forward(self.model, images, self.numerics)
-        sizes = [len(view) for view in images]
-        parts = list(zip(logits.split(sizes), features.split(sizes), strict=True))
-        return Observed(Outputs(*parts[0]), Outputs(*parts[1]))
+        labelled, weak, _ = forward(self.model, views(inputs), self.numerics)
+        return Observed(labelled, weak)
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
         """The views that are learned in one pass, then the others, such as mixed images, in a second."""
         learned = [group for group in groups if group.weight]
-        known = [any(group.images is view for view in views(inputs)) for group in learned]
-        first = [group for group, is_view in zip(learned, known, strict=True) if is_view]
-        others = [group for group, is_view in zip(learned, known, strict=True) if not is_view]
+        known = {id(view) for view in views(inputs)}
+        first = [group for group in learned if id(group.images) in known]
+        others = [group for group in learned if id(group.images) not in known]
         outputs = [self._learn(first)] if first else []
         if others:
             with frozen_statistics(self.ddp, freeze=not self.update_bn):
@@ -126,17 +116,14 @@ class ObservingPasses:
         return sum_of(*outputs)
 
     def _learn(self, groups: Sequence[Group]) -> StepOutput:
-        images = [group.images for group in groups]
-        logits, _ = forward(self.ddp, images, self.numerics)
-        return evaluate_groups(groups, logits.split([len(each) for each in images]), self.world)
+        outputs = forward(self.ddp, [group.images for group in groups], self.numerics)
+        return evaluate_groups(groups, [each.logits for each in outputs], self.world)
 
 
 def sum_of(*outputs: StepOutput) -> StepOutput:
-    """Losses added; of a term that occurs twice, the first is told."""
-    loss, terms, per_image = outputs[0].loss, dict[str, Tensor](), dict[str, Tensor]()
-    for output in outputs[1:]:
-        loss = loss + output.loss
-    for output in reversed(outputs):
-        terms |= output.terms
-        per_image |= output.per_image
-    return StepOutput(loss, terms, per_image)
+    """Losses added. Of a term that occurs twice the log has the first, the guard looks at the last losses by image."""
+    total = outputs[0]
+    for more in outputs[1:]:
+        terms, per_image = {**more.terms, **total.terms}, {**total.per_image, **more.per_image}
+        total = StepOutput(total.loss + more.loss, terms, per_image)
+    return total

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.data.batches import Batch, HostPart
 from pipeline.distributed import Ranks
-from pipeline.methods.step_types import Group, Inputs, Observed, Part, StepOutput
+from pipeline.methods.step_types import Group, Inputs, Observed, Outputs, Part, StepOutput
 from pipeline.models.numerics import Numerics
 
 
@@ -21,7 +21,7 @@ class Passes(Protocol):
         ...
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
-        """The objective over all groups: one forward, one loss a group."""
+        """The objective over all groups, one loss a group; what is not forwarded yet is forwarded here."""
         ...
 
 
@@ -46,12 +46,13 @@ def views(inputs: Inputs) -> list[Tensor]:
     return [labelled.weak, unlabelled.weak, unlabelled.strong]
 
 
-def forward(model: nn.Module, images: Sequence[Tensor], numerics: Numerics) -> tuple[Tensor, Tensor]:
-    """(logits [n, C], features [n, D]) of all ``images`` [n_i, 3, S, S] in one pass."""
+def forward(model: nn.Module, images: Sequence[Tensor], numerics: Numerics) -> list[Outputs]:
+    """Logits and features of each of ``images`` [n_i, 3, S, S], all forwarded as one batch."""
     batch = numerics.batch(images)
     with numerics.autocast():
         logits, features = model(batch)
-    return logits, features
+    sizes = [len(each) for each in images]
+    return [Outputs(*each) for each in zip(logits.split(sizes), features.split(sizes), strict=True)]
 
 
 @contextmanager
