@@ -42,9 +42,9 @@ def to_square(image: Image.Image, size: int, resize: str) -> Image.Image:
     very large photos, but not pixel-equal. As in torchvision's loader, EXIF rotation is ignored, transparency is
     dropped and an animation yields its first frame. Raises ValueError for an image too thin to crop a square from.
     """
-    rgb = image.convert("RGB")
-    if rgb.size == (size, size):
-        return rgb
+    if image.size == (size, size):
+        return image.convert("RGB")
+    rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies, even where nothing changes
     if resize == "squash":
         return rgb.resize((size, size), Image.Resampling.BILINEAR)
     short, long = sorted(rgb.size)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-_FOLD_AT = 1 << 20  # bytes; a numpy call costs microseconds, which is much for one small image
+_FOLD_AT = 1 << 18  # bytes, which the cache holds; a numpy call costs microseconds, which is much for one small image
 
 
 @dataclass
