@@ -19,7 +19,7 @@ def write_file_list(folder: Path, rows: Iterable[Row]) -> FileRecord:
     file = folder / NAME
     with (
         file.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", errors="surrogateescape", newline="") as text,
     ):
         writer = csv.writer(text, lineterminator="\n")
