@@ -34,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str, error: bool = False) -> None:
-    if int(os.environ.get("RANK", 0)) == 0:
+    rank = os.environ.get("RANK", 0)
+    if error:  # it may be one of this machine alone, such as too few GPUs
+        rank = os.environ.get("LOCAL_RANK", rank)
+    if int(rank) == 0:
         print(text, file=sys.stderr if error else sys.stdout)
 
 
