@@ -129,6 +129,15 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return total
 
 
+def broadcast(values: Tensor) -> Tensor:
+    """Rank 0's ``values`` on every rank, which gives a tensor of the same shape and dtype."""
+    if dist.get_world_size() == 1:
+        return values
+    agreed = values.clone()
+    dist.broadcast(agreed, src=0)
+    return agreed
+
+
 def all_reduce_mean(values: Tensor) -> Tensor:
     """The mean over ranks, as a new tensor of the same shape."""
     return all_reduce_sum(values) / dist.get_world_size()
