@@ -1,6 +1,6 @@
-"""Trains one run: ``torchrun --standalone --nproc_per_node=G pipeline/train.py --config configs/digits.yaml``.
+"""Trains one run: ``python pipeline/train.py --config configs/digits.yaml``, on one GPU or the CPU.
 
-With one rank ``python pipeline/train.py ...`` works too. Any option: ``--set a.b=c``; all options: ``--help``.
+Ranks on all GPUs: ``torchrun --standalone --nproc_per_node=gpu pipeline/train.py ...``. Any option: ``--set a.b=c``; all options: ``--help``.
 Starting in a run folder that holds a checkpoint resumes it; a finished run ends at once. The loop: training/loop.py.
 """
 
