@@ -1,8 +1,8 @@
 """Trains one run: ``python pipeline/train.py --config configs/digits.yaml``, on one GPU or the CPU.
 
-Ranks on all GPUs: ``torchrun --standalone --nproc_per_node=gpu pipeline/train.py ...``. Any option: ``--set a.b=c``; all
-options: ``--help``. Starting in a run folder that holds a checkpoint resumes it; a finished run ends at once. The loop:
-training/loop.py.
+Ranks on all GPUs: ``torchrun --standalone --nproc_per_node=gpu pipeline/train.py ...``. Any option: ``--set a.b=c``;
+all options: ``--help``. Starting in a run folder that holds a checkpoint resumes it; a finished run ends at once. The
+loop: training/loop.py.
 """
 
 import argparse
