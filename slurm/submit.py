@@ -6,6 +6,7 @@ Jobs requeue themselves at the time limit, when preempted and after a crash. The
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,13 +85,14 @@ def dry_run(found: Grid, options: JobOptions, where: str) -> int:
     for cell, status in seen:
         print(f"{status.state:<10} {cell.folder}  ({cell.method}, {cell.dataset}, {cell.labels}, seed {cell.seed})")
     if where == "slurm" and cells:
-        print(f"\n{new.script(min(len(cells), _array_size()))}")
+        print(f"\n{new.script(min(math.ceil(len(cells) / options.resources.per_gpu), _array_size()))}")
     for problem in problems(new, cells, where):
         print(f"warning: {problem}")
     hours = [found.hours(cell) for cell in cells]
     known = [h for h in hours if h is not None]
     without = f", {len(hours) - len(known)} runs without an estimate" if len(known) < len(hours) else ""
-    print(f"GPU-hours: about {sum(known):,.0f} for {len(cells)} runs to start{without}")
+    alone = ", each with a GPU for itself" if options.resources.per_gpu > 1 else ""
+    print(f"GPU-hours: about {sum(known):,.0f} for {len(cells)} runs to start{alone}{without}")
     print(f"runs: {len(seen)}")
     return 0
 
