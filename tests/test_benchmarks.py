@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,40 @@ def test_step(peer_stand_in: None, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert run("step", monkeypatch, *given) == 0
     found = last_line(capsys)
     assert set(found) == {"fp32_x", "default_x", "floor_x", "mix_cost_percent", "observe_x"} and found["floor_x"] > 0
+
+
+@pytest.mark.slow
+def test_step_without_the_peer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its environment nor a package index is asked for."""
+    monkeypatch.setattr("peer.FOLDER", tmp_path / "nowhere")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setitem(__import__("step").PEERS, "wrn-10-1", "")
+    monkeypatch.setattr("step.OURS", {"default": []})
+    given = ["--model", "wrn-10-1", "--labelled", 2, "--rounds", 1, "--steps", 1, "--without-peer"]
+    assert run("step", monkeypatch, *given) == 0
+    assert set(last_line(capsys)) == {"floor_x"}
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_equal_number_formats_are_compared() -> None:
+    """On a GPU the peer convolves in TF32 as it comes: our float32 stands beside its own without."""
+    import step
+
+    cpu = {"peer": 4.0, "ours, fp32": 2.0, "ours": 1.0, "ours, CalibrateMix": 1.2}
+    assert step.ratios(cpu) == {"fp32_x": 2, "default_x": 4, "mix_cost_percent": pytest.approx(20)}
+    gpu = cpu | {"peer, TF32 off": 10.0, "ours, tf32": 0.5}
+    assert step.ratios(gpu) == step.ratios(cpu) | {"fp32_x": 5, "tf32_x": 8}
+
+
+def test_a_turn_on_a_gpu_is_one_stretch() -> None:
+    """Each step waited for alone would hide that the host runs ahead; on a CPU there is nothing to run ahead of."""
+    import step_side
+
+    gpu, cpu = (SimpleNamespace(ranks=SimpleNamespace(device=torch.device(kind))) for kind in ("cuda", "cpu"))
+    assert step_side.stretches(gpu, 20) == [step_side.UNTIMED, 20] and step_side.untimed(gpu) == 1
+    assert step_side.stretches(cpu, 2) == [1, 1] and step_side.untimed(cpu) == 0
 
 
 class Mirror:
