@@ -14,7 +14,9 @@ tune_host()  # as pipeline/train.py does, before torch
 import ours
 import torch
 from contender import Requests
+from torch.autograd import DeviceType
 from torch.nn.functional import cross_entropy
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.methods.step_types import Inputs
@@ -43,6 +45,13 @@ def feed(run: TrainingRun, requests: Requests) -> Iterator[Inputs]:
         if action in answers:
             requests.answer(answers[action](run, act))
             continue
+        if action == "kernels":
+            with profile(activities=[ProfilerActivity.CUDA]) as trace:
+                for _ in range(options["steps"]):
+                    yield next(sources["memory"])
+                settle(run)
+            requests.answer([sum(_device_seconds(trace)) / options["steps"]])
+            continue
         spent: list[float] = []
         for number, length in enumerate(stretches(run, options["steps"])):
             settle(run)
@@ -56,6 +65,11 @@ def feed(run: TrainingRun, requests: Requests) -> Iterator[Inputs]:
             spent += [(time.perf_counter() - start) / length] if number >= untimed(run) else []
         requests.answer(spent)
     raise ours.Enough
+
+
+def _device_seconds(trace: profile) -> Iterator[float]:
+    """Of each kernel and copy."""
+    return (event.device_time_total / 1e6 for event in trace.events() if event.device_type == DeviceType.CUDA)
 
 
 def stretches(run: TrainingRun, steps: int) -> list[int]:

@@ -34,5 +34,5 @@ def test_single_options_are_options() -> None:
 
 def test_the_product_has_every_method_network_precision_and_both_worlds() -> None:
     cases = cover.product()
-    assert len(cases) == len(cover.methods()) * len(cover.KINDS) * len(cover.NUMBERS) * 2
+    assert len(cases) == len(cover.methods()) * len(cover.KINDS) * (len(cover.NUMBERS) - 1) * 2
     assert len({tuple(case.items()) for case in cases}) == len(cases)
