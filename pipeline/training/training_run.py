@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import models
 from pipeline.config import Config
+from pipeline.config.options import LABELLED_MIXES
 from pipeline.data.batches import PartSource, TrainImages, augmentation, part_sources
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset
@@ -30,7 +31,7 @@ from pipeline.training.checkpoint import State, Tables, Writer, load_newest
 from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer
-from pipeline.training.passes import JointPasses, ObservingPasses
+from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
 from pipeline.training.step import Passes, to_device
 
 # Newer torch has a new name for it and warns at the old one.
@@ -178,6 +179,8 @@ class TrainingRun:
     def _passes(self) -> Passes:
         options, world, graphs = self.config.mixing, self.ranks.world, self.config.compile is not None
         ddp = self._compiled(self.ddp)
+        if self.config.mix in LABELLED_MIXES:
+            return UnobservedPasses(ddp, self.numerics, world, self.num_classes, options)
         if self.config.forward == "joint":
             return JointPasses(ddp, self.numerics, world, options=options, label=self._base_groups, graphs=graphs)
         model = self._compiled(self.model)
