@@ -9,6 +9,8 @@ def check(config: Config) -> None:
     """Whatever can be told from the options alone. Raises ValueError."""
     if not config.dataset:
         raise ValueError("dataset is not set: name a data folder made by dataprep/make_beton.py")
+    if config.model.dropout >= 1:
+        raise ValueError(f"model.dropout={config.model.dropout}: must be below 1")
     if config.label_smoothing >= 1:
         raise ValueError(f"label_smoothing: must be below 1, got {config.label_smoothing}; the paper uses 0.1")
     if config.mix != "none":

@@ -40,7 +40,8 @@ class BatchConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
-    name: str = option("wrn-28-2", "network: wrn-D-K with D = 6n + 4, wrn-37-2 (the variant for 96 px), or resnet-50")
+    name: str = option("wrn-28-2", "network: wrn-D-K with D = 6n + 4, or one of docs/supervised.md")
+    dropout: float = option(0.0, "probability that a feature is dropped before the classifier, in training", minimum=0)
     norm: str = option("batch", "normalisation layers of the network", ("batch", "group"))
     norm_momentum: float = option(0.001, "momentum of batch-norm running statistics, in torch's convention", minimum=0)
     dead_preactivation: bool = option(True, "skip bn1 where the width of a WRN changes, as the reference code does")
