@@ -101,7 +101,7 @@ def bookkeeping(ranks: Ranks, numerics: Numerics, samples: int, classes: int) ->
 
 def fixmatch(ranks: Ranks, numerics: Numerics) -> Callable[[int], None]:
     """One step of FixMatch with WRN-28-2."""
-    model = models.network(SETTINGS.model, 10, 0, ranks.device, numerics.dtype)
+    model = models.network(SETTINGS.model, 10, 0, 32, ranks.device, numerics.dtype)
     ddp = torch.nn.parallel.DistributedDataParallel(model) if ranks.world > 1 else model
     optimizer = build_optimizer(model, SETTINGS.optimizer)
     passes = JointPasses(ddp, numerics, ranks.world, options=SETTINGS.mixing)

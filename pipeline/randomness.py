@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import njit
 
 # Streams keep draws for different purposes apart; their values are part of every recorded result.
@@ -17,6 +18,7 @@ LABELLED = 1
 UNLABELLED = 2
 PARTNER = 3
 LAMBDA = 4
+DROPOUT = 5
 
 # fastmath=False is said aloud on purpose: a helper without it inherits the flag of whoever compiles it first, and FFCV
 # compiles with fastmath=True, which changes pixels. error_model="numpy" drops the zero checks that break vectorising.
@@ -100,6 +102,11 @@ def uniforms(
     out = np.empty(visit.shape[0], np.float64)
     _fill_uniforms(int(seed), int(stream), visit, index, int(view), int(counter), out)
     return out
+
+
+def seed_dropout(seed: int, step: int, rank: int) -> None:
+    """Torch's generators for one step of one rank, so that a resumed run drops what an uninterrupted one drops."""
+    torch.manual_seed(int(draw_key(seed, DROPOUT, step, rank, 0)) >> 1)
 
 
 def permutation(n: int, *key: int) -> npt.NDArray[np.int64]:

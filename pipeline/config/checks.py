@@ -1,6 +1,6 @@
 """Combinations of options that make no sense: a ``ValueError`` of one line with the remedy."""
 
-from pipeline.config.options import Config
+from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, Config
 
 PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 
@@ -9,6 +9,8 @@ def check(config: Config) -> None:
     """Whatever can be told from the options alone. Raises ValueError."""
     if not config.dataset:
         raise ValueError("dataset is not set: name a data folder made by dataprep/make_beton.py")
+    if config.model.dropout >= 1:
+        raise ValueError(f"model.dropout={config.model.dropout}: must be below 1")
     if config.label_smoothing >= 1:
         raise ValueError(f"label_smoothing: must be below 1, got {config.label_smoothing}; the paper uses 0.1")
     if config.mix != "none":
@@ -43,6 +45,11 @@ def _check_mix(config: Config) -> None:
             f"recipe=release is the authors' code for mix=calibratemix, and they released none for mix={config.mix}: "
             "choose recipe=paper"
         )
+    if config.mix in LABELLED_MIXES and config.algorithm not in LABELLED_ONLY:
+        raise ValueError(
+            f"mix={config.mix} mixes labelled images alone: choose algorithm=supervised, or mix=random for "
+            f"algorithm={config.algorithm}"
+        )
     if config.batch.labelled < 2:
         raise ValueError(f"batch.labelled=1 leaves no easy and hard half for mix={config.mix}: use 2 or more")
     if config.unlabelled_batch:
@@ -57,6 +64,13 @@ def _check_mix(config: Config) -> None:
 
 def _check_mixing(config: Config) -> None:
     mixing = config.mixing
+    if config.mix == "mixup" and config.loss.name == "mmce" and mixing.targets == "mixed":
+        raise ValueError(
+            "loss.name=mmce asks whether an answer is right, which mixed labels do not say: choose "
+            "mixing.targets=nearer, mix=regmixup or another loss.name"
+        )
+    if mixing.targets == "nearer" and mixing.loss == "bce":
+        raise ValueError("mixing.loss=bce needs the distributions of mixing.targets=mixed")
     if mixing.double_base and mixing.second_pass != "joint":
         raise ValueError("mixing.double_base=true needs mixing.second_pass=joint, as recipe=release has it")
     if mixing.second_pass == "joint" and config.forward != "joint":

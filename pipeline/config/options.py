@@ -15,11 +15,13 @@ from pipeline.config.presets import BUDGETS, PAPER_STEPS, RECIPES
 # Names alone: the registries in methods/ hold the code, and a test holds both equal.
 ALGORITHMS = ("fixmatch", "flexmatch", "softmatch", "supervised")
 LABELLED_ONLY = ("supervised",)  # algorithms that read no unlabelled image
-MIXES = ("none", "calibratemix", "random", "all")
+MIXES = ("none", "calibratemix", "random", "all", "mixup", "regmixup")
+LABELLED_MIXES = ("mixup", "regmixup")  # mix labelled images among themselves from the first step, observe nothing
 SIMILARITIES = ("feature", "pixel", "logit")
 SPACES = ("usb", "google")
 NORMALISATIONS = ("dataset", "imagenet", "usb")
 FORWARDS = ("joint", "observe")
+LOSSES = ("ce", "erl", "focal", "flsd", "mbls", "mmce", "brier")
 MEMBERS = ("both", "labelled", "unlabelled")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16", "fp64")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -38,7 +40,8 @@ class BatchConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
-    name: str = option("wrn-28-2", "network: wrn-D-K with D = 6n + 4, wrn-37-2 (the variant for 96 px), or resnet-50")
+    name: str = option("wrn-28-2", "network: wrn-D-K with D = 6n + 4, or one of docs/supervised.md")
+    dropout: float = option(0.0, "probability that a feature is dropped before the classifier, in training", minimum=0)
     norm: str = option("batch", "normalisation layers of the network", ("batch", "group"))
     norm_momentum: float = option(0.001, "momentum of batch-norm running statistics, in torch's convention", minimum=0)
     dead_preactivation: bool = option(True, "skip bn1 where the width of a WRN changes, as the reference code does")
@@ -85,6 +88,18 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    name: str = option("ce", "loss on labels; flsd = focal of gamma 5 where p < .2, mbls = margin-based", LOSSES)
+    gamma: float = option(3.0, "focal, flsd: exponent of 1 - p", minimum=0)
+    entropy_weight: float = option(0.1, "erl: weight of the entropy that is rewarded", minimum=0)
+    margin: float = option(6.0, "mbls: distance of logits that is free", minimum=0)
+    margin_weight: float = option(0.1, "mbls: weight of what is beyond the margin", minimum=0)
+    class_mean: bool = option(True, "mbls, brier: mean over classes, as in released code; false = their sum")
+    mmce_weight: float = option(1.0, "mmce: weight beside CE", minimum=0)
+    mmce_root: bool = option(False, "mmce: the root of the double sum, as Kumar et al.; false = as released code")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SmoothingConfig:
     labelled: bool = option(True, "apply label_smoothing to labels")
     unlabelled: bool = option(True, "apply label_smoothing to pseudo-labels")
@@ -112,6 +127,7 @@ class MixingConfig:
     aum: str = option("mean", "AUM as the plain mean of margins, or as the average of Eq. 5", ("mean", "ema"))
     apm_in_warmup: bool = option(True, "track APM before mixing starts")
     min_confidence: float = option(0.0, "ignore pairs whose pseudo-label is less confident than this", minimum=0)
+    targets: str = option("mixed", "labels mixed like images, or the nearer image's label", ("mixed", "nearer"))
     loss: str = option("ce", "soft cross-entropy, or binary cross-entropy averaged over classes", ("ce", "bce"))
     weight: float = option(1.0, "weight of the loss on mixed images", minimum=0)
     double_base: bool = option(False, "count the base loss in both passes (needs second_pass=joint)")
@@ -143,7 +159,9 @@ class Config:
     )
     seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
     steps: int = option(PAPER_STEPS, "optimizer steps of the whole run", minimum=1)
-    warmup_steps: int | None = option(None, "steps before mixing starts; null = steps x warmup_share", minimum=0)
+    warmup_steps: int | None = option(
+        None, "steps before mixing starts; null = steps x warmup_share, 0 for mixup", minimum=0
+    )
     warmup_share: float = option(102400 / PAPER_STEPS, "share of steps before mixing starts", minimum=0)
     forward: str = option(
         "joint", "all views in one pass as the peers, or observed without gradient, then learned", FORWARDS
@@ -162,6 +180,7 @@ class Config:
     ema: EmaConfig = field(default_factory=EmaConfig)
     unlabelled: UnlabelledConfig = field(default_factory=UnlabelledConfig)
     softmatch: SoftMatchConfig = field(default_factory=SoftMatchConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
@@ -185,7 +204,9 @@ class Config:
     @property
     def warmup(self) -> int:
         """The first step (0-based) at which images are mixed."""
-        return round(self.steps * self.warmup_share) if self.warmup_steps is None else self.warmup_steps
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return 0 if self.mix in LABELLED_MIXES else round(self.steps * self.warmup_share)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as ``config.yaml`` holds them."""

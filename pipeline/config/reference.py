@@ -26,6 +26,7 @@ SECTIONS = {
     "ema": "Moving average of the weights",
     "unlabelled": "Unlabelled images",
     "softmatch": "SoftMatch",
+    "loss": "Loss on labels",
     "smoothing": "Label smoothing",
     "augment": "Augmentation",
     "mixing": "Mixing",

@@ -60,3 +60,8 @@ def mixed_targets(first: Tensor, second: Tensor, lam: Tensor, num_classes: int) 
     classes = torch.arange(num_classes, device=first.device)  # F.one_hot asks for the largest label
     one, other = (label[:, None] == classes for label in (first, second))
     return share * one + (1 - share) * other
+
+
+def nearer_label(first: Tensor, second: Tensor, lam: Tensor) -> Tensor:
+    """The label of the image with the larger share, ``first`` where both have half -> [M] int64 (features only)."""
+    return torch.where(lam >= 0.5, first, second)

@@ -3,7 +3,7 @@
 What is paired is decided on the global batch (mixes/), so it does not depend on the number of ranks.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pipeline.config import Config
 from pipeline.distributed import Ranks, all_gather, broadcast, gather_columns, reduce_scatter
-from pipeline.methods.losses import mixed_targets
-from pipeline.methods.objective import smoothed_loss
-from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, PseudoLabels
+from pipeline.methods.losses import LOSSES, mixed_targets, nearer_label
+from pipeline.methods.objective import smoothed
+from pipeline.methods.step_types import Group, Inputs, Loss, Observed, Pairs, PseudoLabels
 from pipeline.models.numerics import Numerics
 
 
@@ -27,7 +27,8 @@ class Mixing:
     ) -> None:
         self.options, self.num_classes, self.split_labels = config.mixing, num_classes, split_labels
         self.ranks, self.numerics = ranks, numerics
-        self.loss = smoothed_loss(config.mixing.loss, config, config.smoothing.mixed, num_classes)
+        self.loss = smoothed(LOSSES[config.mixing.loss], config, config.smoothing.mixed, num_classes)
+        self.mixed_target = partial(mixed_targets, num_classes=num_classes)
 
     def pool(self, inputs: Inputs, observed: Observed, pseudo: PseudoLabels) -> "MixingPool":
         """The images of a step that can be mixed."""
@@ -91,22 +92,24 @@ class MixingPool:
         rows = rows * (owner == self.rank).to(torch.uint8).reshape(-1, 1, 1, 1)
         return reduce_scatter(rows.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # channels_last stays so
 
-    def mixed_group(self, pairs: Pairs) -> Group:
+    def mixed_group(self, pairs: Pairs, loss: Loss | None = None) -> Group:
         """Images and targets of this rank's equal stretch of ``pairs``, as a group of the term "mix".
 
         Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them.
+        ``loss``: None is that of ``mixing.loss``.
         """
         count, padded = len(pairs.lam), _padded(self._agreed(pairs), self.world)
         each = len(padded.lam) // self.world
         mine = slice(self.rank * each, (self.rank + 1) * each)
         labels, sure = self._labels()
         first, second, lam = padded.first[mine], padded.second[mine], padded.lam[mine]
+        target = nearer_label if self.mixing.options.targets == "nearer" else self.mixing.mixed_target
         real = torch.arange(len(padded.lam), device=lam.device)[mine] < count
         return Group(
             "mix",
             self._mixed_images(padded),
-            mixed_targets(labels[first], labels[second], lam, self.mixing.num_classes),
-            self.mixing.loss,
+            target(labels[first], labels[second], lam),
+            loss or self.mixing.loss,
             count * self.mixing.ranks.world // self.world,
             self.mixing.options.weight,
             (real & sure[first] & sure[second]).to(lam.dtype),

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config
-from pipeline.methods.losses import LOSSES, effective_epsilon, rank_share
+from pipeline.methods.label_losses import label_loss
+from pipeline.methods.losses import SmoothedLoss, cross_entropy, effective_epsilon, rank_share
 from pipeline.methods.step_types import Group, Inputs, Loss, PseudoLabels, StepOutput
 
 TERMS = ("labelled", "unlabelled", "mix")  # in metrics.jsonl as loss_<term>; 0 where a step has no such group
@@ -17,8 +18,8 @@ class Objective:
     """The base algorithm's groups: labels on labelled images, pseudo-labels on strong views of unlabelled ones."""
 
     def __init__(self, config: Config, num_classes: int) -> None:
-        self.labelled_loss = smoothed_loss("ce", config, config.smoothing.labelled, num_classes)
-        self.unlabelled_loss = smoothed_loss("ce", config, config.smoothing.unlabelled, num_classes)
+        self.labelled_loss = smoothed(label_loss(config.loss), config, config.smoothing.labelled, num_classes)
+        self.unlabelled_loss = smoothed(cross_entropy, config, config.smoothing.unlabelled, num_classes)
         self.counts = config.batch.labelled, config.unlabelled_batch
         self.unlabelled_weight = config.unlabelled.weight
 
@@ -40,10 +41,10 @@ class Objective:
         ]
 
 
-def smoothed_loss(name: str, config: Config, applies: bool, num_classes: int) -> Loss:
-    """The loss of that name, its targets smoothed by ``label_smoothing`` where it ``applies`` to them."""
+def smoothed(loss: SmoothedLoss, config: Config, applies: bool, num_classes: int) -> Loss:
+    """``loss``, its targets smoothed by ``label_smoothing`` where that ``applies`` to them."""
     eps = effective_epsilon(config.label_smoothing, config.smoothing.form, num_classes) if applies else 0.0
-    return partial(LOSSES[name], eps=eps)
+    return partial(loss, eps=eps)
 
 
 def evaluate_groups(groups: Sequence[Group], logits: Sequence[Tensor], world: int) -> StepOutput:

@@ -7,11 +7,11 @@ wrn-37-2 ("WRN-var"): four groups of 4 blocks, widths 32, 64, 128, 256, strides 
 import re
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.config.options import ModelConfig
+from pipeline.models.headed import classify
 
 WIDE_NAMES = "wrn-D-K with D = 6n + 4, like wrn-10-1, wrn-16-1, wrn-28-2, wrn-28-8; wrn-37-2"
 SLOPE = 0.1  # of every LeakyReLU
@@ -66,8 +66,10 @@ class WideResNet(nn.Module):
         norm: str = "batch",
         norm_momentum: float = 0.001,
         dead_preactivation: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.stem = nn.Conv2d(3, 16, 3, 1, 1)
         layers: list[nn.Module] = []
         inside = 16
@@ -82,12 +84,9 @@ class WideResNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The head runs outside autocast: float16 or bfloat16 logits would quantise margins and confidences."""
+        """As the class says."""
         x = F.leaky_relu(self.norm(self.blocks(self.stem(x))), SLOPE)
-        features = x.mean(dim=(2, 3))
-        with torch.autocast(x.device.type, enabled=False):
-            features = features.to(self.head.weight.dtype)
-            return self.head(features), features
+        return classify(self.head, x.mean(dim=(2, 3)), self.dropout if self.training else 0.0)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -122,4 +121,4 @@ def wide_resnet(config: ModelConfig, num_classes: int) -> WideResNet:
     """The network of a valid name wrn-D-K."""
     shape = wide_shape(config.name)
     assert shape is not None, config.name
-    return WideResNet(*shape, num_classes, config.norm, config.norm_momentum, config.dead_preactivation)
+    return WideResNet(*shape, num_classes, config.norm, config.norm_momentum, config.dead_preactivation, config.dropout)

@@ -69,7 +69,9 @@ def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: 
     # Predictions are in float32 or float64 whatever trained, also where this machine lacks the training's format.
     precision = "fp64" if options.precision == "fp64" else "fp32"
     numerics = Numerics(precision, dataset, ranks.device, options.augment.normalisation)
-    model = models.network(options.model, len(dataset.classes), options.seed, ranks.device, numerics.dtype)
+    model = models.network(
+        options.model, len(dataset.classes), options.seed, dataset.image_size, ranks.device, numerics.dtype
+    )
     return Restored(
         config=options,
         dataset=dataset,

@@ -120,6 +120,38 @@ class ObservingPasses:
         return evaluate_groups(groups, [each.logits for each in outputs], self.world)
 
 
+class UnobservedPasses:
+    """For labels alone, where nothing is labelled or tracked by what the network says: only what is learned is seen.
+
+    As the reference code of mixup: its network never forwards the clean images that the mixed ones replace.
+    """
+
+    def __init__(self, ddp: nn.Module, numerics: Numerics, world: int, num_classes: int, options: MixingConfig) -> None:
+        self.ddp, self.numerics, self.world, self.num_classes = ddp, numerics, world, num_classes
+        self.options = options
+
+    def observe(self, inputs: Inputs) -> Observed:
+        """Zeros of the right shapes."""
+        assert len(inputs.unlabelled.weak) == 0
+        labelled, unlabelled = (self._nothing(len(part.weak)) for part in (inputs.labelled, inputs.unlabelled))
+        return Observed(labelled, unlabelled)
+
+    def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
+        """Clean images, then mixed ones in a pass of their own; together with ``mixing.second_pass: joint``."""
+        learned = [group for group in groups if group.weight]
+        if self.options.second_pass == "joint":
+            return self._learn(learned)
+        return sum_of(*(self._learn([group]) for group in learned))
+
+    def _learn(self, groups: Sequence[Group]) -> StepOutput:
+        outputs = forward(self.ddp, [group.images for group in groups], self.numerics)
+        return evaluate_groups(groups, [each.logits for each in outputs], self.world)
+
+    def _nothing(self, count: int) -> Outputs:
+        logits = torch.zeros(count, self.num_classes, dtype=self.numerics.dtype, device=self.numerics.device)
+        return Outputs(logits, logits[:, :0])
+
+
 def sum_of(*outputs: StepOutput) -> StepOutput:
     """Losses added. Of a term that occurs twice the log has the first, the guard looks at the last losses by image."""
     total = outputs[0]

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import models
 from pipeline.config import Config
+from pipeline.config.options import LABELLED_MIXES
 from pipeline.data.batches import PartSource, TrainImages, augmentation, part_sources
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset
@@ -25,12 +26,13 @@ from pipeline.methods.objective import TERMS, Objective
 from pipeline.methods.protocols import MethodContext
 from pipeline.methods.step_types import Group, Inputs, Observed, PseudoLabels, StepOutput
 from pipeline.models.numerics import Numerics
+from pipeline.randomness import seed_dropout
 from pipeline.runs.host_tuning import cores
 from pipeline.training.checkpoint import State, Tables, Writer, load_newest
 from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer
-from pipeline.training.passes import JointPasses, ObservingPasses
+from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
 from pipeline.training.step import Passes, to_device
 
 # Newer torch has a new name for it and warns at the old one.
@@ -76,9 +78,9 @@ class TrainingRun:
     def __init__(self, config: Config, dataset: Dataset, ranks: Ranks, threads: int) -> None:
         self.config, self.ranks = config, ranks
         self.numerics = Numerics(config.precision, dataset, ranks.device, config.augment.normalisation)
-        self.num_classes = len(dataset.classes)
+        self.num_classes, self.image_size = len(dataset.classes), dataset.image_size
         self.model = self._network()
-        self.ddp = self._wrap(self.model, dataset.image_size)
+        self.ddp = self._wrap(self.model)
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         self.shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
@@ -110,6 +112,8 @@ class TrainingRun:
     def inputs(self) -> Iterator[Inputs]:
         """The batches from the current step on, on the device."""
         for batch in self.train_images.batches(self.progress.step, self.config.steps):
+            if self.config.model.dropout:
+                seed_dropout(self.config.seed, batch.step, self.ranks.rank)
             yield to_device(batch, self.labels, self.ranks)
 
     @property
@@ -178,6 +182,8 @@ class TrainingRun:
     def _passes(self) -> Passes:
         options, world, graphs = self.config.mixing, self.ranks.world, self.config.compile is not None
         ddp = self._compiled(self.ddp)
+        if self.config.mix in LABELLED_MIXES:
+            return UnobservedPasses(ddp, self.numerics, world, self.num_classes, options)
         if self.config.forward == "joint":
             return JointPasses(ddp, self.numerics, world, options=options, label=self._base_groups, graphs=graphs)
         model = self._compiled(self.model)
@@ -196,12 +202,14 @@ class TrainingRun:
 
     def _network(self) -> nn.Module:
         config, ranks = self.config, self.ranks
-        model = models.network(config.model, self.num_classes, config.seed, ranks.device, self.numerics.dtype)
+        model = models.network(
+            config.model, self.num_classes, config.seed, self.image_size, ranks.device, self.numerics.dtype
+        )
         if ranks.world > 1 and ranks.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return model
 
-    def _wrap(self, model: nn.Module, image_size: int) -> nn.Module:
+    def _wrap(self, model: nn.Module) -> nn.Module:
         """DDP, its gradient buckets settled.
 
         DDP orders its buckets anew after the first backward; a resumed run would do so at another step and, from
@@ -212,7 +220,9 @@ class TrainingRun:
             return model
         ddp = DistributedDataParallel(model, **NO_BUFFER_SYNC)
         before = [b.clone() for b in model.buffers()]
-        images = torch.zeros(2, 3, image_size, image_size, dtype=self.numerics.dtype, device=self.ranks.device)
+        images = torch.zeros(
+            2, 3, self.image_size, self.image_size, dtype=self.numerics.dtype, device=self.ranks.device
+        )
         with self.numerics.autocast():
             logits, _ = ddp(images.contiguous(memory_format=torch.channels_last))
         (logits.sum() * 0).backward()

@@ -2,6 +2,7 @@
 
 from pipeline.config import options
 from pipeline.methods.algorithms import ALGORITHMS
+from pipeline.methods.label_losses import LABEL_LOSSES
 from pipeline.methods.losses import LOSSES
 from pipeline.methods.mixes import MIXES
 
@@ -18,3 +19,7 @@ def test_mixes_have_the_options_names() -> None:
 def test_losses_of_mixed_images_are_registered() -> None:
     choices = options.MixingConfig.__dataclass_fields__["loss"].metadata["choices"]
     assert set(choices) <= set(LOSSES)
+
+
+def test_losses_on_labels_have_the_options_names() -> None:
+    assert tuple(LABEL_LOSSES) == options.LOSSES

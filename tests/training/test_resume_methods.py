@@ -16,6 +16,7 @@ METHODS = {
     "supervised": ("algorithm=supervised", "mix=calibratemix", "mixing.aum=ema"),
     "random": ("algorithm=fixmatch", "mix=random"),
     "all": ("algorithm=flexmatch", "mix=all", "unlabelled.threshold=0.2"),
+    "mixup": ("algorithm=supervised", "mix=mixup", "loss.name=focal", "model.dropout=0.3"),
     "release": ("algorithm=softmatch", "mix=calibratemix", "recipe=release"),
 }
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pipeline import config, models
 from pipeline.config.options import FORWARDS, ModelConfig
 from pipeline.data.batches import Batch, HostPart
-from pipeline.methods.losses import cross_entropy
-from pipeline.methods.objective import Objective, smoothed_loss
+from pipeline.methods.losses import LOSSES, cross_entropy
+from pipeline.methods.objective import Objective, smoothed
 from pipeline.methods.step_types import Group, Inputs, PseudoLabels, StepOutput
 from pipeline.training.passes import JointPasses, ObservingPasses
 from pipeline.training.step import Passes, frozen_statistics, to_device
@@ -43,7 +43,7 @@ def inputs() -> Inputs:
 def mixed(*sets: str) -> Group:
     """MIXED as the mixing pool makes it under these options."""
     settings = context(*sets).config
-    loss = smoothed_loss(settings.mixing.loss, settings, settings.smoothing.mixed, CLASSES)
+    loss = smoothed(LOSSES[settings.mixing.loss], settings, settings.smoothing.mixed, CLASSES)
     return replace(MIXED, loss=loss, weight=settings.mixing.weight)
 
 

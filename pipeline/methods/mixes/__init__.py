@@ -4,6 +4,7 @@ config/options.py."""
 from collections.abc import Callable
 
 from pipeline.methods.mixes.calibratemix import CalibrateMix
+from pipeline.methods.mixes.mixup import Mixup, RegMixup
 from pipeline.methods.mixes.mixup_all import MixupAll
 from pipeline.methods.mixes.none import NoMix
 from pipeline.methods.mixes.random_mixup import RandomMixup
@@ -14,4 +15,6 @@ MIXES: dict[str, Callable[[MethodContext], Mix]] = {
     "calibratemix": CalibrateMix,
     "random": RandomMixup,
     "all": MixupAll,
+    "mixup": Mixup,
+    "regmixup": RegMixup,
 }
