@@ -140,7 +140,7 @@ def _stand_ins(mode: FakeCuda, steps: int) -> list[tuple[Any, str, Any]]:
             super().__init__(*args)
             watch(self, mode)
 
-        def _wrap(self, model: nn.Module, image_size: int) -> nn.Module:
+        def _wrap(self, model: nn.Module) -> nn.Module:
             return model
 
         def load(self, folder: Path) -> bool:
@@ -185,11 +185,13 @@ def watch(run: TrainingRun, mode: FakeCuda) -> None:
         mode.around(owner, method, phase)
 
 
-def network(config: ModelConfig, num_classes: int, seed: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
+def network(
+    config: ModelConfig, num_classes: int, seed: int, image_size: int, device: torch.device, dtype: torch.dtype
+) -> nn.Module:
     """As models.network, its weights fake: torch cannot move fake weights of a module."""
     with unset_fake_temporarily():
         with torch.device("meta"):
-            model = models.build(config, num_classes, seed)
+            model = models.build(config, num_classes, seed, image_size)
         model = model.to(dtype).to(memory_format=torch.channels_last)
     fake: Callable[[Tensor], Tensor] = lambda t: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=device)  # noqa: E731
     for module in model.modules():
