@@ -19,7 +19,7 @@ def apply(root: Path, file: str, in_dictionary: bool, code: str) -> None:
     path = root / file
     if in_dictionary:
         line, entry = code.splitlines()
-        text = re.sub(r"(?m)^from pipeline", f"{line}\nfrom pipeline", path.read_text(), count=1)
+        text = re.sub(r"(?m)^(from (?:pipeline|torch))", rf"{line}\n\1", path.read_text(), count=1)
         path.write_text(re.sub(r"(?m)^([A-Z_]+: .*\{.*)$", rf"\1\n{entry}", text, count=1))
     elif path.exists():
         name = code.split(" = ")[0]
