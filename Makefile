@@ -18,10 +18,10 @@ TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test check doctor setup lint clean distclean
+.PHONY: help quickstart test check gpu-check doctor setup lint clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 quickstart: setup ## train FixMatch with and without CalibrateMix on the digits, three seeds each, and compare them
 	$(BIN)/python dataprep/make_beton.py digits --out data
@@ -43,6 +43,9 @@ endif
 
 check: lint ## lint and the fast tests: a minute
 	$(TESTS) -m "not slow"
+
+gpu-check: setup ## is it right and fast on this machine's GPUs? ten minutes; without a GPU: PRETEND=1
+	$(BIN)/python benchmarks/check_gpu.py $(if $(PRETEND),--pretend)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.support import one_compilation
+from tests.support import one_compilation, printed
 from tests.support.team import forget
 from tests.support.usage import Usage
 
@@ -36,6 +36,7 @@ settings.load_profile("tests")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Usage())
+    config.pluginmanager.register(printed)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from pipeline import config, models
 from pipeline.config.options import ModelConfig
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SCRIPTS = ("loader", "margins", "parity", "step", "writing")
+SCRIPTS = ("check_gpu", "gpu_hours", "loader", "margins", "parity", "step", "writing")
 CHILD = """
 import os, contender
 cores = lambda: os.sched_getaffinity(0)
@@ -159,6 +161,93 @@ def test_step(peer_stand_in: None, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert run("step", monkeypatch, *given) == 0
     found = last_line(capsys)
     assert set(found) == {"fp32_x", "default_x", "floor_x", "mix_cost_percent", "observe_x"} and found["floor_x"] > 0
+
+
+@pytest.mark.slow
+def test_step_without_the_peer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its environment nor a package index is asked for."""
+    monkeypatch.setattr("peer.FOLDER", tmp_path / "nowhere")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setitem(__import__("step").PEERS, "wrn-10-1", "")
+    monkeypatch.setattr("step.OURS", {"default": []})
+    given = ["--model", "wrn-10-1", "--labelled", 2, "--rounds", 1, "--steps", 1, "--without-peer"]
+    assert run("step", monkeypatch, *given) == 0
+    assert set(last_line(capsys)) == {"floor_x"}
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_equal_number_formats_are_compared() -> None:
+    """On a GPU the peer convolves in TF32 as it comes: our float32 stands beside its own without."""
+    import step
+
+    cpu = {"peer": 4.0, "ours, fp32": 2.0, "ours": 1.0, "ours, CalibrateMix": 1.2}
+    assert step.ratios(cpu) == {"fp32_x": 2, "default_x": 4, "mix_cost_percent": pytest.approx(20)}
+    gpu = cpu | {"peer, TF32 off": 10.0, "ours, tf32": 0.5}
+    assert step.ratios(gpu) == step.ratios(cpu) | {"fp32_x": 5, "tf32_x": 8}
+
+
+def test_a_turn_on_a_gpu_is_one_stretch() -> None:
+    """Each step waited for alone would hide that the host runs ahead; on a CPU there is nothing to run ahead of."""
+    import step_side
+
+    gpu, cpu = (SimpleNamespace(ranks=SimpleNamespace(device=torch.device(kind))) for kind in ("cuda", "cpu"))
+    assert step_side.stretches(gpu, 20) == [step_side.UNTIMED, 20] and step_side.untimed(gpu) == 1
+    assert step_side.stretches(cpu, 2) == [1, 1] and step_side.untimed(cpu) == 0
+
+
+def seconds_by_mix(config: config.Config) -> float:
+    """As if a step of FixMatch took one second, and mixing two more."""
+    return 1.0 if config.mix == "none" else 3.0
+
+
+def test_hours_follow_from_measured_steps_before_and_after_mixing_begins() -> None:
+    import gpu_hours
+
+    def run_of(*sets: str) -> config.Config:
+        return config.load(None, ["dataset=cifar10", "steps=3600", "warmup_steps=1800", *sets])
+
+    measured: list[str] = []
+    hours = gpu_hours.Hours(lambda run: (measured.append(run.mix), seconds_by_mix(run))[1])
+    assert [hours.of(run_of(*sets)) for sets in ([], ["mix=calibratemix"], ["mix=random", "seed=3"])] == [1, 2, 2]
+    assert measured == ["none", "calibratemix"], "labels, seeds and kinds of pairs cost nothing"
+    assert hours.of(run_of("algorithm=supervised")) == 1 and len(measured) == 3
+    hours.of(run_of("model.name=wrn-28-8"))
+    hours.of(run_of("mix=all"))
+    assert measured[3:] == ["none", "all"]
+
+
+def test_the_fields_of_a_grid_are_those_that_it_reads(tmp_path: Path) -> None:
+    import gpu_hours
+    import yaml
+
+    from slurm.grids import grid
+
+    file = BENCHMARKS.parent / "configs/table1.yaml"
+    text = gpu_hours.report(file, [], gpu_hours.Hours(seconds_by_mix))
+    total, *fields = text.splitlines()
+    measured = tmp_path / "table1.yaml"
+    measured.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | yaml.safe_load("\n".join(fields))))
+    found = grid.load(measured)
+    plain, mixed = (next(c for c in found.cells if c.config.mix == mix) for mix in ("none", "calibratemix"))
+    assert found.hours(plain) == pytest.approx(2**20 / 3600, rel=0.01)
+    assert found.hours(mixed) == pytest.approx((102400 + 3 * (2**20 - 102400)) / 3600, rel=0.01)
+    assert re.search(r"table1.yaml: [\d.e+,]+ hours for 204 runs", total)
+
+
+@pytest.mark.slow
+def test_gpu_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One measured step; a set that is not known ends in one line."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text("{dataset: cifar10, algorithm: supervised, steps: 7200, model: {name: wrn-10-1}}")
+    given = ["--steps", 1, "--set", "mix=none", "batch.labelled=2", "precision=fp32", "threads=1"]
+    assert run("gpu_hours", monkeypatch, file, *given) == 0
+    step, whole = capsys.readouterr().out.splitlines()
+    milliseconds = float(step.split(": ")[1].split()[0])
+    assert float(whole.split(": ")[1].split()[0]) == pytest.approx(2 * milliseconds / 1e3, rel=0.02)
+    assert run("gpu_hours", monkeypatch, file, "--set", "dataset=mine") == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 class Mirror:

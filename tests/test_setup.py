@@ -222,11 +222,18 @@ def test_make_test_with_arguments_starts_the_tests_at_once() -> None:
     assert fast == [*lint, f'{tests} -m "not slow"']
 
 
+def test_make_gpu_check_passes_the_variable_on() -> None:
+    commands = [run("make", "-n", "gpu-check", *more).stdout.splitlines()[-1] for more in ([], ["PRETEND=1"])]
+    assert [command.split() for command in commands] == [
+        [".venv/bin/python", "benchmarks/check_gpu.py"],
+        [".venv/bin/python", "benchmarks/check_gpu.py", "--pretend"],
+    ]
+
+
 def test_make_help_is_the_default_and_lists_the_targets() -> None:
     text = run("make").stdout
-    assert all(
-        f"make {name}" in text for name in ("quickstart", "test", "check", "doctor", "setup", "lint", "clean", "help")
-    )
+    names = ("quickstart", "test", "check", "gpu-check", "doctor", "setup", "lint", "clean", "help")
+    assert all(f"make {name} " in text for name in names)
 
 
 def test_clean_spares_data_and_runs(checkout: Path) -> None:

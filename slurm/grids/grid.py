@@ -4,7 +4,8 @@
     root: runs                            # all grids share it: a cell finished for one is finished for the others
     seeds: [0, 1, 2]
     options: {budget: paper}              # over every cell
-    gpu_hours: {cifar10: 9}               # of 2^20 steps on one GPU, for the estimate alone
+    gpu_hours: {cifar10: 9}               # of 2^20 steps on one GPU, as benchmarks/gpu_hours.py measures them
+    mixing_factor: 1.1                    # time of a run that mixes over that of one that does not, likewise
     blocks:                               # each expands to datasets x labels x methods x seeds
     - datasets:
         cifar10: [4, 25]                  # based on configs/cifar10.yaml
