@@ -92,11 +92,9 @@ def dry_run(found: Grid, options: JobOptions, where: str) -> int:
     known = [h for h in hours if h is not None]
     without = f", {len(hours) - len(known)} runs without an estimate" if len(known) < len(hours) else ""
     alone = ", each with a GPU for itself" if options.resources.per_gpu > 1 else ""
+    about = f"about {sum(known):,.0f} for {len(cells)} runs to start{alone}{without}"
     missing = "not measured; benchmarks/gpu_hours.py FILE measures a step here and gives the field gpu_hours"
-    estimate = (
-        f"about {sum(known):,.0f} for {len(cells)} runs to start{alone}{without}" if known or not cells else missing
-    )
-    print(f"GPU-hours: {estimate}")
+    print(f"GPU-hours: {about if known or not cells else missing}")
     print(f"runs: {len(seen)}")
     return 0
 
