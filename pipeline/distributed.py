@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from pipeline import devices
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -48,9 +50,13 @@ def local_world() -> int:
 
 
 def start(timeout: timedelta = timedelta(minutes=30)) -> Ranks:
-    """Joins the process group (gloo on CPU, NCCL on CUDA); a plain ``python`` start is a group of one."""
+    """Joins the process group (gloo on CPU, NCCL on CUDA); a plain ``python`` start is a group of one.
+
+    Raises ValueError where this rank's GPU cannot be had.
+    """
+    devices.check()
     rank, world = launched_world()
-    device = _device()
+    device = devices.take()
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
         _die_with_parent()
@@ -72,14 +78,6 @@ def stop() -> None:
     """Leaves the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def _device() -> torch.device:
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    torch.cuda.set_device(device)
-    return device
 
 
 def _die_with_parent() -> None:
@@ -129,6 +127,15 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     if dist.get_world_size() > 1:
         dist.all_reduce(total)
     return total
+
+
+def broadcast(values: Tensor) -> Tensor:
+    """Rank 0's ``values`` on every rank, which gives a tensor of the same shape and dtype."""
+    if dist.get_world_size() == 1:
+        return values
+    agreed = values.clone()
+    dist.broadcast(agreed, src=0)
+    return agreed
 
 
 def all_reduce_mean(values: Tensor) -> Tensor:

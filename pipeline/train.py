@@ -1,7 +1,8 @@
-"""Trains one run: ``torchrun --standalone --nproc_per_node=G pipeline/train.py --config configs/digits.yaml``.
+"""Trains one run: ``python pipeline/train.py --config configs/digits.yaml``, on one GPU or the CPU.
 
-With one rank ``python pipeline/train.py ...`` works too. Any option: ``--set a.b=c``; all options: ``--help``.
-Starting in a run folder that holds a checkpoint resumes it; a finished run ends at once. The loop: training/loop.py.
+Ranks on all GPUs: ``torchrun --standalone --nproc_per_node=gpu pipeline/train.py ...``. Any option: ``--set a.b=c``;
+all options: ``--help``. Starting in a run folder that holds a checkpoint resumes it; a finished run ends at once. The
+loop: training/loop.py.
 """
 
 import argparse
@@ -34,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str, error: bool = False) -> None:
-    if int(os.environ.get("RANK", 0)) == 0:
+    rank = os.environ.get("RANK", 0)
+    if error:  # it may be one of this machine alone, such as too few GPUs
+        rank = os.environ.get("LOCAL_RANK", rank)
+    if int(rank) == 0:
         print(text, file=sys.stderr if error else sys.stdout)
 
 

@@ -9,10 +9,21 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 PROBLEMS=0
+BROKEN=0
+DEVICES="${DEVICES:-/dev}" # where the driver's device files are
 
-row() { # row STATUS NAME VALUE; STATUS: ok, MISSING (needed), or - (good to know)
-    printf '  %-8s %-20s %s\n' "$1" "$2" "$3"
-    if [ "$1" = MISSING ]; then PROBLEMS=$((PROBLEMS + 1)); fi
+RED='' PLAIN=''
+if [ -t 1 ] || [ -n "${FORCE_COLOR:-}" ]; then RED=$'\e[31m' PLAIN=$'\e[0m'; fi
+
+row() { # row STATUS NAME VALUE; STATUS: ok, MISSING (needed), BROKEN (there but of no use), or - (good to know)
+    case "$1" in
+        MISSING | BROKEN)
+            PROBLEMS=$((PROBLEMS + 1))
+            printf '  %s%-8s %-20s %s%s\n' "$RED" "$1" "$2" "$3" "$PLAIN"
+            ;;
+        *) printf '  %-8s %-20s %s\n' "$1" "$2" "$3" ;;
+    esac
+    if [ "$1" = BROKEN ]; then BROKEN=1; fi
 }
 
 need() { # need NAME VALUE: an empty value is a problem
@@ -62,10 +73,13 @@ venv_rows() {
 }
 
 probe_packages() { # asks the environment's own Python; prints STATUS|NAME|VALUE lines
-    cd / && "$VENV/bin/python" -I -W ignore - 2>/dev/null <<'PY'
+    cd / && "$VENV/bin/python" -I -W ignore - "$ROOT" "$DEVICES" 2>/dev/null <<'PY'
 import importlib, sys
 from importlib.metadata import version
 from pathlib import Path
+
+root, devices = map(Path, sys.argv[1:])
+sys.path.append(str(root))
 
 modules = {}
 for name in ("numpy", "torch", "torchvision", "numba", "ffcv"):
@@ -91,6 +105,14 @@ def layers():
         found.append(f"tbb only when {sys.prefix}/lib is on LD_LIBRARY_PATH or preloaded")
     return ", ".join(found) or "workqueue only"
 
+def unusable_gpu(torch):
+    from pipeline.devices import unusable_gpu  # what the trainer refuses
+    if not (problem := unusable_gpu(devices)):
+        return ""
+    if torch.version.cuda is None:
+        return f"{problem} torch {torch.__version__} is built without CUDA: make distclean setup installs it anew"
+    return f"{problem} torch {torch.__version__} is built for CUDA {torch.version.cuda}: update the driver"
+
 if "numba" in modules:
     try:
         print("-", "numba threads", layers(), sep="|")
@@ -103,6 +125,8 @@ if "torch" in modules:
         for index in range(torch.cuda.device_count()):
             device = torch.cuda.get_device_properties(index)
             print("-", f"CUDA device {index}", f"{device.name}, {device.total_memory / 2**30:.0f} GiB", sep="|")
+    elif (problem := unusable_gpu(torch)):
+        print("BROKEN", "CUDA devices", problem, sep="|")
     else:
         print("-", "CUDA devices", f"none (torch built for CUDA {torch.version.cuda})" if torch.version.cuda
               else "none (torch built without CUDA)", sep="|")
@@ -164,6 +188,8 @@ main() {
     fi
     if [ -n "$MISSING" ]; then
         explain_missing
+    elif [ "$BROKEN" = "$PROBLEMS" ]; then
+        echo "The GPU cannot be used; training stops with an error unless it is told CUDA_VISIBLE_DEVICES= (the CPU)."
     else
         echo "The system has what is needed. Next: make setup"
     fi

@@ -6,6 +6,7 @@ Jobs requeue themselves at the time limit, when preempted and after a crash. The
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,15 +85,16 @@ def dry_run(found: Grid, options: JobOptions, where: str) -> int:
     for cell, status in seen:
         print(f"{status.state:<10} {cell.folder}  ({cell.method}, {cell.dataset}, {cell.labels}, seed {cell.seed})")
     if where == "slurm" and cells:
-        print(f"\n{new.script(min(len(cells), _array_size()))}")
+        print(f"\n{new.script(min(math.ceil(len(cells) / options.resources.per_gpu), _array_size()))}")
     for problem in problems(new, cells, where):
         print(f"warning: {problem}")
     hours = [found.hours(cell) for cell in cells]
     known = [h for h in hours if h is not None]
     without = f", {len(hours) - len(known)} runs without an estimate" if len(known) < len(hours) else ""
+    alone = ", each with a GPU for itself" if options.resources.per_gpu > 1 else ""
     missing = "not measured; benchmarks/gpu_hours.py FILE measures a step here and gives the field gpu_hours"
-    estimate = f"about {sum(known):,.0f} for {len(cells)} runs to start{without}" if known or not cells else missing
-    print(f"GPU-hours: {estimate}")
+    counted = f"about {sum(known):,.0f} for {len(cells)} runs to start{alone}{without}"
+    print(f"GPU-hours: {counted if known or not cells else missing}")
     print(f"runs: {len(seen)}")
     return 0
 

@@ -21,6 +21,9 @@ from tests.support import one_compilation, printed
 from tests.support.team import forget
 from tests.support.usage import Usage
 
+# Tests compare last bits and start more ranks than there may be GPUs. Before anything imports torch.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 GROUPS = ("ranks", "cluster")  # these are long, so they start first, each on a process of its own
 
 # A shell gives its background jobs an ignored SIGINT, and then Ctrl-C cannot be tested.

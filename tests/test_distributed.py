@@ -18,6 +18,7 @@ def collectives(ranks: Ranks) -> dict[str, Any]:
     return {
         "columns": distributed.gather_columns(values, labels, features),
         "scattered": distributed.reduce_scatter(rows),
+        "first": distributed.broadcast(values),
         "mean": distributed.all_reduce_mean(values),
         "object": distributed.broadcast_object({"from": r}),
         "objects": distributed.gather_objects({"from": r}, ranks.background),
@@ -34,6 +35,7 @@ def test_two_ranks() -> None:
         assert (labels.tolist(), labels.dtype) == ([2**24 - 1, 2**24 - 2], torch.int64)
         assert features.tolist() == [[0.0] * 3, [1.0] * 3]
         assert got["mean"].tolist() == [1.0]
+        assert got["first"].tolist() == [0.5]
         assert got["objects"] == [{"from": 0}, {"from": 1}]
         assert got["object"] == {"from": 0}
         assert got["double"].tolist() == [0.5 / 3, 1.5 / 3]
@@ -44,4 +46,4 @@ def test_one_rank_changes_nothing() -> None:
     got = alone(collectives)
     assert [c.tolist() for c in got["columns"]] == [[0.5], [2**24 - 1], [[0.0] * 3]]
     assert got["scattered"].tolist() == [[1, 1], [0, 0]] * 2
-    assert got["mean"].tolist() == [0.5]
+    assert got["mean"].tolist() == got["first"].tolist() == [0.5]

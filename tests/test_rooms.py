@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "pipeline": (
-        "config", "randomness", "distributed", "runs", "augment", "data", "calibration", "models", "methods",
+        "config", "randomness", "devices", "distributed", "runs", "augment", "data", "calibration", "models", "methods",
         "training", "report", "train", "evaluate", "compare", "augment_sheet",
     ),
     "dataprep": (

@@ -159,6 +159,18 @@ def test_doctor_before_any_setup_names_what_is_missing(checkout: Path, bare_path
     assert "SLURM sbatch" in result.stdout and "free disk" in result.stdout and "CUDA devices" in result.stdout
 
 
+@pytest.mark.slow
+def test_doctor_says_in_red_that_a_gpu_cannot_be_used(tmp_path: Path) -> None:
+    """A device file, and no driver that torch gets on with."""
+    (tmp_path / "nvidia0").touch()
+    env = {"VENV": sys.prefix, "DEVICES": str(tmp_path), "FORCE_COLOR": "1"}
+    result = run(ROOT / "scripts" / "doctor.sh", env=env)
+    assert result.returncode == 2
+    red = [line for line in result.stdout.splitlines() if "\x1b[31m" in line and "CUDA devices" in line]
+    assert len(red) == 1 and "BROKEN" in red[0]
+    assert f"{tmp_path}/nvidia0: a GPU that CUDA cannot use (" in red[0] and "is built for CUDA" in red[0]
+
+
 def test_broken_and_unfit_pythons_are_passed_over(checkout: Path, bare_path: Path) -> None:
     """A pyenv shim exists but fails; a too new Python runs but is not taken; both are named if nothing is left."""
     shim = bare_path / "python3.12"

@@ -142,6 +142,7 @@ def pretend_cuda() -> None:
     """Makes this process believe what FakeTensorMode alone does not say. Once, and for good."""
     torch.cuda.amp.common.amp_definitely_not_available = lambda: False
     torch.cuda.is_bf16_supported = lambda *_, **__: True  # type: ignore[assignment]
+    torch.cuda.get_device_capability = lambda *_, **__: (9, 0)
     _no_accelerator()
     _follow_the_engine()
 

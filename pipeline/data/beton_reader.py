@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline import devices
 from pipeline.data.dataset import open_beton
 from pipeline.data.ffcv_start import (
     AllocationQuery,
@@ -64,11 +65,15 @@ class BatchThread(EpochIterator):
     """FFCV's thread over batches of indices that are drawn as it goes: one thread serves a run of any length."""
 
     def __init__(self, loader: Loader, batches: Iterator[Ints]) -> None:
-        self.drawn = batches  # first: the base class starts the thread
+        self.drawn, self.start_on_device = batches, devices.for_threads()  # first: the base class starts the thread
         super().__init__(loader, [])
 
     def run(self) -> None:
-        """FFCV's own loop, which by itself would go on to the last batch after a close. An error becomes a result."""
+        """FFCV's own loop, which by itself would go on to the last batch after a close. An error becomes a result.
+
+        It switches to CUDA streams of its own for each batch, and back to that of the device that it started on.
+        """
+        self.start_on_device()
         self.iter_ixes = takewhile(lambda _: not self.terminate_event.is_set(), self.drawn)
         try:
             super().run()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.config import Config
-from pipeline.distributed import Ranks, all_gather, gather_columns, reduce_scatter
+from pipeline.distributed import Ranks, all_gather, broadcast, gather_columns, reduce_scatter
 from pipeline.methods.losses import mixed_targets
 from pipeline.methods.objective import smoothed_loss
 from pipeline.methods.step_types import Group, Inputs, Observed, Pairs, PseudoLabels
@@ -88,14 +88,15 @@ class MixingPool:
         rows = self.images[local]
         if self.world == 1:
             return rows
-        return reduce_scatter(rows * (owner == self.rank).to(torch.uint8).reshape(-1, 1, 1, 1))
+        rows = rows * (owner == self.rank).to(torch.uint8).reshape(-1, 1, 1, 1)
+        return reduce_scatter(rows.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # channels_last stays so
 
     def mixed_group(self, pairs: Pairs) -> Group:
         """Images and targets of this rank's equal stretch of ``pairs``, as a group of the term "mix".
 
         Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them.
         """
-        count, padded = len(pairs.lam), _padded(pairs, self.world)
+        count, padded = len(pairs.lam), _padded(self._agreed(pairs), self.world)
         each = len(padded.lam) // self.world
         mine = slice(self.rank * each, (self.rank + 1) * each)
         labels, sure = self._labels()
@@ -118,6 +119,18 @@ class MixingPool:
         labels = torch.cat([self.mixing.split_labels[self.labelled_rows], pseudo_label])
         given = confidence.new_ones(self.num_labelled)
         return labels, torch.cat([given, confidence]) >= self.mixing.options.min_confidence
+
+    def _agreed(self, pairs: Pairs) -> Pairs:
+        """``pairs`` of the pool's first rank: GPUs of other models round similarities otherwise, and a tie would flip.
+
+        Members that ranks disagree about would be fetched as black images. Positions travel as lam's type, exact below
+        2^24 (float32).
+        """
+        if self.world == 1:
+            return pairs
+        together = broadcast(torch.stack([x.to(pairs.lam.dtype) for x in (pairs.first, pairs.second, pairs.lam)]))
+        first, second = together[:2].long()
+        return Pairs(first, second, together[2])
 
     def _mixed_images(self, padded: Pairs) -> Tensor:
         """[m, 3, S, S] normalised, of this rank's stretch."""

@@ -33,9 +33,11 @@ class Numerics:
         self.scale = 1 / (torch.tensor(std, dtype=self.dtype, device=device).reshape(shape) * 255)
         self.planes: dict[torch.Size, tuple[Tensor, Tensor]] = {}
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        # Shapes are fixed, so cudnn may search. TF32 keeps 10 bits of a factor: only where it is asked for.
+        # Shapes are fixed, so cudnn may search. TF32 keeps 10 bits of a factor: only in convolutions, where it is asked
+        # for. NVIDIA's containers turn it on for products of matrices as well (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE).
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = False
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] -> zero mean, unit variance per channel; keeps channels_last."""

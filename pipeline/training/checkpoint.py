@@ -16,10 +16,12 @@ from typing import Any
 
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
+from pipeline import devices
 from pipeline.distributed import Ranks, broadcast_object, gather_objects
 from pipeline.runs.checkpoints import MANIFEST, checkpoint_folder, checkpoints, finished_checkpoints
 from pipeline.runs.files import warn, write_atomically
@@ -37,7 +39,7 @@ class Writer:
         self.folder, self.ranks = folder, ranks
         cuda = ranks.device.type == "cuda"
         self.stager = DefaultStager(StagingOptions(cuda, False, False, cuda))  # pinned, copied without blocking
-        self.thread = ThreadPoolExecutor(1, "checkpoint")
+        self.thread = ThreadPoolExecutor(1, "checkpoint", initializer=devices.for_threads())
         self.under_way: Future[bool] | None = None
         self.step: int | None = None  # last begun
 
@@ -68,7 +70,9 @@ class Writer:
         try:
             self._on_main(lambda: _clear(self.folder, partial))
             whole = {**state, **_shard(tables, self.ranks.host_mesh)}
-            dcp.save(whole, checkpoint_id=partial, process_group=self.ranks.background)
+            # Everything is in host memory: without copying ahead DCP asks CUDA for nothing.
+            files_of = FileSystemWriter(partial, per_thread_copy_ahead=0)
+            dcp.save(whole, storage_writer=files_of, process_group=self.ranks.background)
             files = self._everyone(lambda: {p.name: _describe(p) for p in partial.glob(f"__{self.ranks.rank}_*")})
             self._on_main(lambda: _publish(partial, step, self.ranks.world, files))
         except (OSError, dcp.CheckpointException) as error:

@@ -5,7 +5,7 @@ import shutil
 
 import torch
 
-from pipeline import distributed, models
+from pipeline import devices, distributed, models
 from pipeline.config import Config
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.streams import VirtualShards
@@ -35,7 +35,8 @@ def launch(config: Config, folder: RunFolder) -> int:
 
 
 def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
-    """What the config alone cannot tell: model name, ranks, run folder. Raises ValueError."""
+    """What the config alone cannot tell: GPUs, model name, ranks, run folder. Raises ValueError."""
+    devices.check()
     models.check(config.model.name)
     resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if config.compile and not torch.cuda.is_available() and not any(map(shutil.which, COMPILERS)):

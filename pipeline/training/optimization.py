@@ -51,8 +51,13 @@ class MovingAverage(nn.Module):
         self.module = copy.deepcopy(model).requires_grad_(False)
         self.rate, self.held = 1 - config.decay, torch.zeros(()) if held is None else held
         average = config.buffers == "average"
-        self._averaged, self._copied = _chosen(self.module, average)
-        self._current, self._source = _chosen(model, average)
+        self._averaged, copied = _chosen(self.module, average)
+        self._current, source = _chosen(model, average)
+        # By dtype: of a mixed list CUDA copies each tensor by itself.
+        self._copies = [
+            [[t for t in tensors if t.dtype == dtype] for tensors in (copied, source)]
+            for dtype in dict.fromkeys(t.dtype for t in copied)
+        ]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -60,8 +65,8 @@ class MovingAverage(nn.Module):
         change = torch._foreach_sub(self._current, self._averaged)
         torch._foreach_mul_(change, self.rate * (1 - self.held.to(change[0].dtype)))
         torch._foreach_add_(self._averaged, change)
-        if self._copied:
-            torch._foreach_copy_(self._copied, self._source)
+        for copied, source in self._copies:
+            torch._foreach_copy_(copied, source)
 
 
 def _chosen(model: nn.Module, average: bool) -> tuple[list[Tensor], list[Tensor]]:

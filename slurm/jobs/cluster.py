@@ -73,11 +73,12 @@ def resource_problems(wanted: Resources) -> list[str]:
     if name not in known:
         return [f"--partition {name}: no such partition; this cluster has {', '.join(known)}"]
     has, of = known[name], f"the nodes of partition {name} have"
-    cpus, memory = wanted.tasks * wanted.cpus, 1024 * (wanted.memory_gb or 0)
+    cpus, memory = wanted.tasks * wanted.cpus * wanted.per_gpu, 1024 * (wanted.memory_gb or 0)
+    times = f"{wanted.per_gpu} runs a GPU" if wanted.per_gpu > 1 else f"{wanted.tasks} tasks a node"
     checks = [
         (wanted.nodes > has.nodes, f"--nodes {wanted.nodes}: partition {name} has {has.nodes}"),
         (wanted.gpus > has.gpus, f"--gpus-per-node {wanted.gpus}: {of} {has.gpus}"),
-        (cpus > has.cpus, f"--cpus-per-task {wanted.cpus} times {wanted.tasks} tasks a node: {of} {has.cpus}"),
+        (cpus > has.cpus, f"--cpus-per-task {wanted.cpus} times {times}: {of} {has.cpus}"),
         (memory > has.memory_mb, f"--mem {memory / 1024:g}: {of} {has.memory_mb / 1024:.1f} GB"),
         (
             wanted.minutes > has.minutes,

@@ -41,47 +41,66 @@ class Job:
     signal_delay: int  # seconds between SLURM's warning and the end
     max_crashes: int = 2  # without progress
     echo: bool = False
+    per_gpu: int = 1  # runs that share each GPU
 
     def __call__(self) -> str:
         """What became of the cell: finished, requeued or stopped. RuntimeError where it failed."""
         task, signals = Task.current(), Signals()
         if task.rank == 0:
-            close_last_start(self.run)
-            append_event(self.run, "start", task.job, task.restart)
+            self.begin(task)
         code = self._train(task, signals)
         if task.rank:
             return self._end_of_helper(task, code)
-        return self._end(task, code, signals)
+        verdict = self.end(task, code, bool(signals.seen))
+        if verdict == "failed":
+            raise RuntimeError(f"{self.run}: the trainer ended with code {code}; see {self.run / 'train.log'}")
+        return verdict if verdict == "finished" else requeue(task)
+
+    def begin(self, task: Task) -> None:
+        """Notes the start, and how the job before ended if it could not."""
+        close_last_start(self.run)
+        append_event(self.run, "start", task.job, task.restart)
+
+    def start(self, task: Task, log: IO[str]) -> "subprocess.Popen[bytes]":
+        """The trainer as a process."""
+        return subprocess.Popen(
+            [sys.executable, str(self.code / "pipeline/train.py"), "--config", str(self.config)],
+            env=self._environment(task),
+            stdout=None if self.echo else log,
+            stderr=None if self.echo else subprocess.STDOUT,
+            preexec_fn=_before_exec,
+        )
+
+    def end(self, task: Task, code: int, signalled: bool) -> str:
+        """Notes the end of a trainer, and returns what became of the run: see ``decide``."""
+        step = last_saved_step(self.run / "checkpoints")
+        state, may_crash = read_status(self.run).state, crashes_at(self.run, step) < self.max_crashes
+        verdict = decide(code, is_finished(self.run), state, signalled, may_crash)
+        append_event(self.run, verdict, task.job, task.restart, step, code)
+        return verdict
+
+    def is_overdue(self, signals: "Signals") -> bool:
+        """A trainer that does not end in time would cost the requeue as well."""
+        return signals.since_warning() > max(0.7 * self.signal_delay, self.signal_delay - 30)
+
+    def log(self, task: Task) -> IO[str]:
+        """The file of what the trainer prints."""
+        name = "train.log" if task.rank == 0 else f"train.rank{task.rank}.log"
+        return (self.run / name).open("a")
 
     def _train(self, task: Task, signals: "Signals") -> int:
         """The trainer's exit code, negative for a signal."""
         marker = self._marker(task)
-        with self._log(task) as log:
-            child = subprocess.Popen(
-                [sys.executable, str(self.code / "pipeline/train.py"), "--config", str(self.config)],
-                env=self._environment(task),
-                stdout=None if self.echo else log,
-                stderr=None if self.echo else subprocess.STDOUT,
-                preexec_fn=_before_exec,
-            )
+        with self.log(task) as log:
+            child = self.start(task, log)
             signals.forward_to(child)
             while child.poll() is None:
-                # A trainer that does not end in time, or whose other ranks are gone, would cost the requeue as well.
-                if signals.since_warning() > max(0.7 * self.signal_delay, self.signal_delay - 30) or marker.exists():
+                if self.is_overdue(signals) or marker.exists():  # or its other ranks are gone
                     child.kill()
                 time.sleep(POLL_SECONDS)
         if child.returncode != 0 and task.world > 1:
             marker.touch()
         return child.returncode
-
-    def _end(self, task: Task, code: int, signals: "Signals") -> str:
-        step = last_saved_step(self.run / "checkpoints")
-        state, may_crash = read_status(self.run).state, crashes_at(self.run, step) < self.max_crashes
-        verdict = decide(code, is_finished(self.run), state, bool(signals.seen), may_crash)
-        append_event(self.run, verdict, task.job, task.restart, step, code)
-        if verdict == "failed":
-            raise RuntimeError(f"{self.run}: the trainer ended with code {code}; see {self.run / 'train.log'}")
-        return verdict if verdict == "finished" else requeue(task)
 
     def _end_of_helper(self, task: Task, code: int) -> str:
         """Other ranks than the first never fail: rank 0 decides, and srun would end it together with a failing one."""
@@ -90,11 +109,8 @@ class Job:
     def _environment(self, task: Task) -> dict[str, str]:
         path = os.pathsep.join(part for part in (str(self.code), os.environ.get("PYTHONPATH", "")) if part)
         # The snapshot is not a checkout, or worse, lies in one that has moved on.
-        return task.environment() | {"PYTHONPATH": path, "CALIBRATEMIX_COMMIT": self.commit}
-
-    def _log(self, task: Task) -> IO[str]:
-        name = "train.log" if task.rank == 0 else f"train.rank{task.rank}.log"
-        return (self.run / name).open("a")
+        sharing = {"CALIBRATEMIX_GPU_SHARED_BY": str(self.per_gpu)}  # pipeline/devices.py
+        return task.environment() | {"PYTHONPATH": path, "CALIBRATEMIX_COMMIT": self.commit} | sharing
 
     def _marker(self, task: Task) -> Path:
         """Any rank that fails touches it, and all ranks end: NCCL would wait half an hour for the lost one."""
@@ -110,14 +126,14 @@ class Signals:
     def __init__(self) -> None:
         self.seen: set[int] = set()
         self._warned: float | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
         for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, self._note)
         signal.signal(signal.SIGCONT, signal.SIG_DFL)
 
     def forward_to(self, child: "subprocess.Popen[bytes]") -> None:
-        """Passes signals on from now on, and those that came before."""
-        self._child = child
+        """Passes signals on to it, too, from now on, and those that came before."""
+        self._children.append(child)
         for number in self.seen - {signal.SIGINT}:
             child.send_signal(number)
 
@@ -129,8 +145,9 @@ class Signals:
         self.seen.add(number)
         if number == signal.SIGUSR2 and self._warned is None:
             self._warned = time.monotonic()
-        if number != signal.SIGINT and self._child is not None:
-            self._child.send_signal(number)
+        if number != signal.SIGINT:
+            for child in self._children:
+                child.send_signal(number)
 
 
 def decide(code: int, finished: bool, state: str, signalled: bool, may_crash: bool) -> str:

@@ -1,4 +1,7 @@
-"""Without SLURM: the same jobs on this machine, as many at a time as its GPUs or cores allow."""
+"""Without SLURM: the same jobs on this machine, as many at a time as its GPUs or cores allow.
+
+With ``per_gpu`` so many on each GPU side by side, in processes of their own: what ends one leaves the others alone.
+"""
 
 import os
 import signal
@@ -30,7 +33,8 @@ def find_slots(wanted: Resources, maximum: int) -> list[Slot]:
     if wanted.gpus:
         devices = visible_gpus()
         groups = [tuple(devices[i : i + wanted.gpus]) for i in range(0, len(devices), wanted.gpus)]
-        return [group for group in groups if len(group) == wanted.gpus][:maximum]
+        whole = [group for group in groups if len(group) == wanted.gpus]
+        return (whole * wanted.per_gpu)[:maximum]
     count = cores() // (wanted.tasks * wanted.cpus)
     return [()] * max(1, min(count, maximum))
 
@@ -42,7 +46,8 @@ def run(submission: Submission, cells: Sequence[Cell], slots: Sequence[Slot], sa
     try:
         while waiting or running:
             while waiting and free:
-                cell, slot = waiting.pop(0), free.pop()
+                cell, slot = waiting.pop(0), max(free, key=free.count)  # on the GPU with the most room
+                free.remove(slot)
                 running[cell] = _start(submission, cell, slot), slot
                 say(f"started   {cell.folder}")
             for cell, (_, slot) in [entry for entry in running.items() if entry[1][0].done()]:

@@ -8,17 +8,21 @@ SIGNAL_DELAY = 120  # seconds in which a step ends and a checkpoint is written
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks for. ``minutes`` is its time limit, ``memory_gb`` the memory of a node."""
+    """What a job asks for. ``minutes`` is its time limit, ``memory_gb`` the memory of a node.
+
+    ``per_gpu`` > 1: so many runs of one rank each share a GPU, and on SLURM a job.
+    """
 
     nodes: int = 1
     gpus: int = 1  # per node
     tasks: int = 1  # per node
-    cpus: int = 8  # per task
+    cpus: int = 8  # per task, of which each run that shares a GPU has its own
     minutes: int = 1440
     memory_gb: float | None = None
     partition: str | None = None
     qos: str | None = None
     account: str | None = None
+    per_gpu: int = 1
 
     @property
     def ranks(self) -> int:

@@ -26,6 +26,7 @@ from slurm.grids.grid import PROJECT, Cell, Grid
 from slurm.jobs import cluster, snapshot
 from slurm.jobs.history import JobRecord, write_job
 from slurm.jobs.job import Job
+from slurm.jobs.pack import Pack
 from slurm.jobs.resources import JobOptions
 
 # SLURM's warning would kill a job that has just begun: it is ignored until submitit handles it.
@@ -58,7 +59,8 @@ class Submission:
         path = self.folder / "cells" / ("-".join(run.parts[-4:]) + ".yaml")
         path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
         run.mkdir(parents=True, exist_ok=True)
-        return Job(run, path, self.code, self.commit, self.options.signal_delay, echo=echo)
+        delay, share = self.options.signal_delay, self.options.resources.per_gpu
+        return Job(run, path, self.code, self.commit, delay, echo=echo, per_gpu=share)
 
     def record(self, cell: Cell, where: str, job_id: str) -> None:
         """job.json in the run folder."""
@@ -89,7 +91,7 @@ class Submission:
             "time": math.ceil(wanted.minutes),
             "nodes": wanted.nodes,
             "ntasks_per_node": wanted.tasks,
-            "cpus_per_task": wanted.cpus,
+            "cpus_per_task": wanted.cpus * wanted.per_gpu,
             **({"gpus_per_node": wanted.gpus} if wanted.gpus else {}),
             **({"mem": f"{math.ceil(1024 * wanted.memory_gb)}MB"} if wanted.memory_gb else {}),
             **{name: value for name, value in named.items() if value},
@@ -97,7 +99,7 @@ class Submission:
             "array_parallelism": self.options.parallelism,
             "setup": setup,
             # Since 22.05 srun does not inherit the cores from sbatch. When a task is killed, the others must end too.
-            "srun_args": [f"--cpus-per-task={wanted.cpus}", "--wait=120"],
+            "srun_args": [f"--cpus-per-task={wanted.cpus * wanted.per_gpu}", "--wait=120"],
             "additional_parameters": {"requeue": True, **dict(self.options.extra)},
         }
 
@@ -110,21 +112,28 @@ class Submission:
     def submit(self, cells: Sequence[Cell]) -> list[str]:
         """Submits arrays no larger than the cluster allows; returns each cell's job id. ValueError as sbatch says."""
         ids: list[str] = []
-        size = cluster.max_array_size()
+        size, share = cluster.max_array_size(), self.options.resources.per_gpu
+        packs = [cells[start : start + share] for start in range(0, len(cells), share)]
         with _outside_of_jobs():
             executor = submitit.SlurmExecutor(self.folder / "jobs", python=PYTHON)
             executor.update_parameters(**self.parameters())
-            for start in range(0, len(cells), size):
-                part = cells[start : start + size]
+            for start in range(0, len(packs), size):
+                part = packs[start : start + size]
                 try:
-                    jobs = executor.submit_array([self.job(cell) for cell in part])
+                    jobs = executor.submit_array([self._of_pack(pack) for pack in part])
                 except Exception as error:  # submitit raises several kinds, all with sbatch's text
                     said = " ".join(str(error).split())
-                    raise ValueError(f"sbatch refused after {len(ids)} of {len(cells)} jobs: {said}") from None
-                for cell, job in zip(part, jobs, strict=True):
-                    self.record(cell, "slurm", job.job_id)
-                    ids.append(job.job_id)
+                    raise ValueError(f"sbatch refused after {len(ids)} of {len(cells)} runs: {said}") from None
+                for pack, job in zip(part, jobs, strict=True):
+                    for cell in pack:
+                        self.record(cell, "slurm", job.job_id)
+                        ids.append(job.job_id)
         return ids
+
+    def _of_pack(self, cells: Sequence[Cell]) -> Job | Pack:
+        """The job of cells that share a GPU."""
+        jobs = tuple(self.job(cell) for cell in cells)
+        return jobs[0] if self.options.resources.per_gpu == 1 else Pack(jobs)
 
 
 @contextmanager

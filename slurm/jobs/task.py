@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 import submitit
 
+from slurm.jobs.network import gloo_interface
+
 FIRST_PORT, PORTS = 20000, 12000  # below Linux's ephemeral ports, which any program may hold
 
 
 @dataclass(frozen=True)
 class Task:
-    """One process per rank; ``host`` is that of rank 0, ``restart`` counts the requeues of the job."""
+    """One process per rank; ``host`` is that of rank 0, ``others`` are the hosts of the job's other nodes.
+
+    ``restart`` counts the requeues of the job.
+    """
 
     job: str
     cluster: str
@@ -20,6 +25,7 @@ class Task:
     local_world: int = 1
     host: str = "127.0.0.1"
     restart: int = 0
+    others: tuple[str, ...] = ()
 
     @classmethod
     def current(cls) -> "Task":
@@ -28,10 +34,12 @@ class Task:
             job = submitit.JobEnvironment()
         except RuntimeError:
             return cls(f"pid-{os.getpid()}", "debug")
-        host = "127.0.0.1" if job.cluster == "local" else str(job.hostnames[0])
+        hosts = ["127.0.0.1"] if job.cluster == "local" else [str(host) for host in job.hostnames]
+        others = (*hosts[: job.node], *hosts[job.node + 1 :])
         restart = int(os.environ.get("SLURM_RESTART_COUNT", 0))
         local_world = max(1, job.num_tasks // job.num_nodes)
-        return cls(job.job_id, job.cluster, job.global_rank, job.num_tasks, job.local_rank, local_world, host, restart)
+        place = job.global_rank, job.num_tasks, job.local_rank, local_world
+        return cls(job.job_id, job.cluster, *place, hosts[0], restart, others)
 
     def environment(self) -> dict[str, str]:
         """The environment that torch.distributed reads; nothing of it where there is only one rank."""
@@ -40,6 +48,8 @@ class Task:
             return inherited
         devices = [d for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
         local = self.local_rank % len(devices) if devices else self.local_rank  # a site may bind one GPU to each task
+        if self.others and "GLOO_SOCKET_IFNAME" not in inherited and (name := gloo_interface(self.others)):
+            inherited["GLOO_SOCKET_IFNAME"] = name
         return inherited | {
             "RANK": str(self.rank),
             "WORLD_SIZE": str(self.world),

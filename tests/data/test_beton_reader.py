@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import devices
 from pipeline.data.beton_reader import BetonReader, Ints, cut
 
 
@@ -87,6 +88,20 @@ def test_leaving_early_ends_the_thread_without_reading_on(reader: BetonReader) -
         stream.close()
         assert threading.active_count() == before
     assert len(drawn) < 3 * 10
+
+
+def test_ffcvs_thread_starts_on_the_gpu_of_its_rank(reader: BetonReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes back to the device where it started after each batch: on device 0 that would make a context there."""
+    happened: list[tuple[str, int]] = []
+
+    def drawn() -> Iterator[Ints]:
+        happened.append(("order", threading.get_ident()))
+        yield np.arange(4)
+
+    monkeypatch.setattr(devices, "for_threads", lambda: lambda: happened.append(("device", threading.get_ident())))
+    assert len(list(reader.read(drawn()))) == 1
+    (first, thread), (second, same) = happened
+    assert (first, second) == ("device", "order") and thread == same != threading.get_ident()
 
 
 def test_fifty_readers_leave_no_thread_and_no_descriptor(data: Path) -> None:

@@ -45,6 +45,27 @@ def local_members(ranks: Ranks) -> list[Any]:
     return [len(pairs.lam), mixed.count, torch.equal(mixed.images, expected)]
 
 
+def disagreeing(ranks: Ranks) -> tuple[Group, bool]:
+    """Each rank has chosen other pairs; whether fetched images keep the layout of the views."""
+    pool = mixing_pool(ranks)
+    chosen = torch.tensor([[0, 1, 2, 3], [4, 15, 7, 8]]).roll(ranks.rank, dims=1)
+    mixed = pool.mixed_group(Pairs(*chosen, torch.full((4,), 0.3 + ranks.rank / 2, dtype=torch.float64)))
+    pool.__dict__["images"] = pool.images.contiguous(memory_format=torch.channels_last)  # as views come from the loader
+    fetched = pool.fetch(MEMBERS)
+    assert torch.equal(fetched.contiguous(), mixing_pool(ranks).fetch(MEMBERS).contiguous())
+    return mixed, fetched.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.xdist_group("ranks")
+def test_all_ranks_mix_the_pairs_of_the_first_in_channels_last() -> None:
+    """GPUs of two models may round similarities differently; members asked for by one rank alone came as black."""
+    (whole, kept), halves = alone(disagreeing), on_ranks(2, disagreeing)
+    for field in ("images", "targets", "image_weights"):
+        together = torch.cat([getattr(mixed, field) for mixed, _ in halves])
+        assert torch.equal(together, getattr(whole, field)), field
+    assert [kept, *(each for _, each in halves)] == [True] * 3
+
+
 @pytest.mark.xdist_group("ranks")
 def test_two_ranks_make_the_images_of_one() -> None:
     one, two = alone(everything), on_ranks(2, everything)

@@ -63,7 +63,10 @@ def test_auto_is_what_the_processor_has() -> None:
     assert resolve_precision("tf32", torch.device("cuda")) == "tf32"
 
 
-def test_float32_is_float32() -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_float32_is_float32(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = True  # torch's default
-    numerics("fp32")
+    torch.backends.cuda.matmul.allow_tf32 = True  # as NVIDIA's containers have it
+    numerics(precision)
     assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32

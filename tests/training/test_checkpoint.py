@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,22 @@ def test_a_container_is_refused(tmp_path: Path) -> None:
             writer.close()
 
     alone(save)
+
+
+def test_a_rank_of_another_gpu_writes_without_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread begins on device 0, where DCP's copies through a stream would make a context: 0.5 GB for each rank."""
+    switched: list[tuple[str, int]] = []
+
+    def on_the_third_gpu(ranks: Ranks) -> list[bool]:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # and any other question to CUDA raises here
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda d: switched.append((threading.current_thread().name, d)))
+        return write(ranks, tmp_path, [4])
+
+    assert alone(on_the_third_gpu) == [True]
+    assert switched == [("checkpoint_0", 2)]
+    monkeypatch.undo()
+    assert alone(read, tmp_path)[0] == 4
 
 
 def whole(parts: list[tuple[int | None, torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, list[int]]:

@@ -17,11 +17,12 @@ from pipeline.runs.read import is_finished, last_training_line
 from slurm import collect, submit
 from slurm.grids import grid
 from slurm.grids.grid import Cell
-from slurm.jobs import history
+from slurm.jobs import history, submission
 from slurm.outcome.status import run_status
 from tests.support import minislurm
 from tests.support.grids import write_grid
 from tests.support.minislurm import NODES, PRIVATE, MiniSlurm, wait_for
+from tests.support.stand_in import journal, stand_in_project
 
 TIMES = {"seconds", "images_per_second"}  # whatever differs between two runs of the same thing
 SIZE: dict[str, Any] = {"steps": 24, "eval_every": 24, "checkpoint_every": 8, "log_every": 2, "precision": "fp32"}
@@ -101,6 +102,24 @@ def test_every_disturbance(client: MiniSlurm, data: Path, tmp_path: Path, capsys
     assert [process.wait() for process in undisturbed] == [0, 0]
     assert [result(cell.folder) for cell in cells] == [result(tmp_path / f"{index}") for index in range(len(cells))]
     assert_traceable(cells, path, capsys)
+
+
+def test_two_runs_share_the_gpu_of_a_job(
+    client: MiniSlurm, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One crashes: the other ends undisturbed, then the job comes back for it alone."""
+    crash = {"fixmatch__4__0": "crash once"}
+    monkeypatch.setattr(submission, "PROJECT", stand_in_project(tmp_path, together=2, patience=10, **crash))
+    path = write_grid(tmp_path, data, seeds=1)
+    asked = ["--grid", str(path), "--cluster=slurm", "--per-gpu=2", *ONE_CORE]
+    assert submit.main(asked) == 0
+    cells = grid.load(path).cells
+    assert len({submitted_as(cell) for cell in cells}) == 1
+    wait_for(lambda: all(ends(cell)[-1:] == ["finished"] for cell in cells), PATIENCE, lambda: logs(cells))
+    assert [ends(cell) for cell in cells] == [["crashed", "finished"], ["finished"]]
+    assert [len(line["gpus"]) for line in journal(tmp_path, "together")] == [2, 2, 1]
+    (gpus,) = {tuple(line["gpus"]) for line in journal(tmp_path, "together")[:2]}
+    assert gpus[0] == gpus[1]
 
 
 def assert_traceable(cells: Sequence[Cell], path: Path, capsys: pytest.CaptureFixture[str]) -> None:
