@@ -59,12 +59,12 @@ def attempt(case: Case, steps: int = 1) -> Tried:
         return Tried(case, Counter(), f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
 
-def counted(pool: Executor, world: int) -> list[tuple[str, Tried]]:
+def counted(pool: Executor, world: int, shown: Sequence[tuple[str, str]] = SHOWN) -> list[tuple[str, Tried]]:
     """The rows of the table, by name."""
     base = {"precision": "bf16", "ranks": str(world), "model.norm": NORMS[str(world)]}
-    cases = [base | dict(word.split("=") for word in words.split()) for _, words in SHOWN]
+    cases = [base | dict(word.split("=") for word in words.split()) for _, words in shown]
     tried = pool.map(attempt, cases, [2] * len(cases))
-    return [(name, each) for (name, _), each in zip(SHOWN, tried, strict=True)]
+    return [(name, each) for (name, _), each in zip(shown, tried, strict=True)]
 
 
 def table(rows: Sequence[tuple[str, Tried]], world: int) -> str:
