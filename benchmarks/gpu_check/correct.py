@@ -95,6 +95,9 @@ def ranks(place: Place) -> list[str]:
         if not lines(one):
             train(place, one.name, sets)
         said.append(same(algorithm, one, train_on_two_ranks(place, f"two-{algorithm}", sets), SAME))
+    sets = [*(word for word in EXACT if not word.startswith("model.norm")), f"steps={place.size(16, 5)}"]
+    one = train(place, "one-batch-norm", sets)
+    said.append(same("batch norm", one, train_on_two_ranks(place, "two-batch-norm", sets), SAME))
     return [*said, place.size("2 GPUs" if place.gpus > 1 else "2 ranks share the GPU", "gloo")]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-from gpu_check.cover import NORMS, Case, settings
+from gpu_check.cover import Case, settings
 
 # What the table shows: name, options. In bfloat16, as on a GPU by default.
 SHOWN: tuple[tuple[str, str], ...] = (
@@ -61,7 +61,7 @@ def attempt(case: Case, steps: int = 1) -> Tried:
 
 def counted(pool: Executor, world: int, shown: Sequence[tuple[str, str]] = SHOWN) -> list[tuple[str, Tried]]:
     """The rows of the table, by name."""
-    base = {"precision": "bf16", "ranks": str(world), "model.norm": NORMS[str(world)]}
+    base = {"precision": "bf16", "ranks": str(world)}
     cases = [base | dict(word.split("=") for word in words.split()) for _, words in shown]
     tried = pool.map(attempt, cases, [2] * len(cases))
     return [(name, each) for (name, _), each in zip(shown, tried, strict=True)]

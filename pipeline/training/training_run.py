@@ -1,6 +1,5 @@
 """Everything that changes while a run trains, and how it goes into a checkpoint and back."""
 
-import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from pipeline import models
 from pipeline.config import Config
@@ -26,19 +24,16 @@ from pipeline.methods.objective import TERMS, Objective
 from pipeline.methods.protocols import MethodContext
 from pipeline.methods.step_types import Group, Inputs, Observed, PseudoLabels, StepOutput
 from pipeline.models.numerics import Numerics
+from pipeline.models.shared_batch_norm import share_statistics
 from pipeline.randomness import seed_dropout
 from pipeline.runs.host_tuning import cores
 from pipeline.training.checkpoint import State, Tables, Writer, load_newest
+from pipeline.training.data_parallel import data_parallel
 from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer
 from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
 from pipeline.training.step import Passes, to_device
-
-# Newer torch has a new name for it and warns at the old one.
-_DDP_OPTIONS = inspect.signature(DistributedDataParallel.__init__).parameters
-_SYNC = next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in _DDP_OPTIONS)
-NO_BUFFER_SYNC: dict[str, Any] = {_SYNC: False}
 
 LOGGED = ("loss", *(f"loss_{term}" for term in TERMS), "mask_rate")  # averaged over steps and ranks for the log
 
@@ -205,31 +200,10 @@ class TrainingRun:
         model = models.network(
             config.model, self.num_classes, config.seed, self.image_size, ranks.device, self.numerics.dtype
         )
-        if ranks.world > 1 and ranks.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return model
+        return share_statistics(model, ranks.world, ranks.device)
 
     def _wrap(self, model: nn.Module) -> nn.Module:
-        """DDP, its gradient buckets settled.
-
-        DDP orders its buckets anew after the first backward; a resumed run would do so at another step and, from
-        three ranks on, add in another order. So the first backward is one of zeros, here, that leaves no trace.
-        Buffers are not DDP's business: see guard.py.
-        """
-        if self.ranks.world == 1:
-            return model
-        ddp = DistributedDataParallel(model, **NO_BUFFER_SYNC)
-        before = [b.clone() for b in model.buffers()]
-        images = torch.zeros(
-            2, 3, self.image_size, self.image_size, dtype=self.numerics.dtype, device=self.ranks.device
-        )
-        with self.numerics.autocast():
-            logits, _ = ddp(images.contiguous(memory_format=torch.channels_last))
-        (logits.sum() * 0).backward()
-        for buffer, saved in zip(model.buffers(), before, strict=True):
-            buffer.copy_(saved)
-        model.zero_grad()
-        return ddp
+        return data_parallel(model, self.image_size, self.numerics, self.ranks)
 
 
 def _context(
