@@ -199,7 +199,7 @@ def test_known_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["wrn-10-1", "resnet-50"])
 def test_gradients_have_the_strides_of_their_weights(name: str) -> None:
     """1x1 convolutions too, whose memory is both NCHW and channels_last: DDP warns and copies where strides differ."""
-    model = models.network(ModelConfig(name=name), 10, 0, torch.device("cpu"), torch.float32)
+    model = models.network(ModelConfig(name=name), 10, 0, 32, torch.device("cpu"), torch.float32)
     logits, _ = model(torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last))
     logits.sum().backward()
     odd = [n for n, p in model.named_parameters() if p.grad is not None and p.grad.stride() != p.stride()]
