@@ -157,3 +157,23 @@ def barrier(group: dist.ProcessGroup | None = None) -> None:
     """Returns once every rank has come here."""
     if dist.get_world_size() > 1:
         dist.barrier(group)
+
+
+def own_group(device: torch.device, timeout: timedelta = timedelta(minutes=30)) -> str:
+    """The name of a new group of all ranks, whose collectives do not queue behind those of others. Collective."""
+    group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    assert isinstance(group, dist.ProcessGroup)  # every rank is in it
+    return group.group_name
+
+
+def gather_in_group(values: Tensor, group: str, world: int) -> Tensor:
+    """[n] of each of ``world`` ranks -> [W, n] on every rank, in rank order, by the group of that name."""
+    everyone = torch.ops._c10d_functional.all_gather_into_tensor(values, world, group)
+    waited: Tensor = torch.ops._c10d_functional.wait_tensor(everyone)
+    return waited.view(world, -1)
+
+
+def sum_in_group_(values: Tensor, group: str) -> Tensor:
+    """``values`` overwritten by their sum over the ranks of the group of that name."""
+    torch.ops._c10d_functional.wait_tensor(torch.ops._c10d_functional.all_reduce_(values, "sum", group))
+    return values

@@ -1,6 +1,6 @@
 """What all ranks agree on after a backward pass, in one flat all-reduce and without waiting for the device.
 
-The loss terms for the log, the BN statistics, whether a rank was asked to stop, and whether everything is finite.
+The loss terms for the log, whether a rank was asked to stop, and whether everything is finite.
 From the first step that is not, nothing that training keeps changes any more: weights, EMA, BN statistics, AUM, APM and
 the algorithm's state stay as they were before it. The host looks at log and save points, where all ranks stop together.
 fp16 gradients that overflow are not this: the scaler skips such a step and goes on.
@@ -66,10 +66,9 @@ class Guard:
         suspects = torch.cat([self._suspects(part, output, observed) for part in self.sizes])
         bad = suspects.any() | ~terms.isfinite().all()
         flags = torch.stack([bad.to(terms.dtype), torch.full_like(terms[0], float(asked))])
-        together = torch.cat([terms.detach(), flags, self._statistics().to(terms.dtype)])
-        terms, flags, statistics = all_reduce_mean(together).split([len(terms), 2, len(together) - len(terms) - 2])
+        terms, flags = all_reduce_mean(torch.cat([terms.detach(), flags])).split([len(terms), len(flags)])
         self._note(flags[0] > 0, step, terms, suspects)
-        self._restore(statistics)
+        self._restore()
         return terms, flags[1]
 
     def hold_optimizer(self, optimizer: Any, *_: object) -> None:
@@ -110,7 +109,7 @@ class Guard:
         self.suspects.copy_(torch.where(first, suspects, self.suspects))
         self.broken.copy_(torch.where(bad, torch.ones_like(self.broken), self.broken))
 
-    def _restore(self, statistics: Tensor) -> None:
+    def _restore(self) -> None:
         held = self.broken > 0
         for tensor, rows, before in self.undo:
             if rows is None:
@@ -118,7 +117,7 @@ class Guard:
             else:
                 tensor[rows] = torch.where(held, before, tensor[rows])
         if self.buffers:
-            flat = torch.where(held, self.statistics, statistics.to(self.statistics.dtype))
+            flat = torch.where(held, self.statistics, self._statistics())
             parts = flat.split([b.numel() for b in self.buffers])
             torch._foreach_copy_(self.buffers, [p.view_as(b) for p, b in zip(parts, self.buffers, strict=True)])
 

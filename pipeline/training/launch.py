@@ -14,7 +14,7 @@ from pipeline.runs.folder import RunFolder
 from pipeline.training.failures import following_failures, report
 from pipeline.training.loop import train
 
-COMPILERS = (os.environ.get("CXX", "g++"), "g++", "clang++")  # where torch.compile looks without a GPU
+COMPILERS = {"cpu": ("CXX", "g++", "clang++"), "cuda": ("CC", "gcc", "clang")}  # Inductor needs C++, Triton C
 
 
 def launch(config: Config, folder: RunFolder) -> int:
@@ -38,8 +38,8 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     """What the config alone cannot tell: model name, ranks, run folder. Raises ValueError."""
     models.check(config.model.name)
     resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    if config.compile and not torch.cuda.is_available() and not any(map(shutil.which, COMPILERS)):
-        raise ValueError(f"compile={config.compile}: needs a C++ compiler without a GPU; install g++ or leave it out")
+    if config.compile:
+        check_compiler(config.compile, "cuda" if torch.cuda.is_available() else "cpu")
     shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
     rank, world = distributed.launched_world()
     shards.check_world(world)
@@ -48,6 +48,13 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     folder.check()
     if rank == 0:
         folder.lock.claim()
+
+
+def check_compiler(mode: str, device: str) -> None:
+    """torch.compile builds code for a CPU and launchers of kernels for a GPU. Raises ValueError."""
+    variable, *names = COMPILERS[device]
+    if not any(shutil.which(name) for name in (os.environ.get(variable, names[0]), *names)):
+        raise ValueError(f"compile={mode}: needs {' or '.join(names)}; install one, or leave compile out")
 
 
 def _check_local_halves(config: Config, world: int) -> None:

@@ -25,6 +25,7 @@ from pipeline.methods.objective import TERMS, Objective
 from pipeline.methods.protocols import MethodContext
 from pipeline.methods.step_types import Group, Inputs, Observed, PseudoLabels, StepOutput
 from pipeline.models.numerics import Numerics
+from pipeline.models.shared_batch_norm import share_statistics
 from pipeline.runs.host_tuning import cores
 from pipeline.training.checkpoint import State, Tables, Writer, load_newest
 from pipeline.training.guard import Guard
@@ -197,16 +198,14 @@ class TrainingRun:
     def _network(self) -> nn.Module:
         config, ranks = self.config, self.ranks
         model = models.network(config.model, self.num_classes, config.seed, ranks.device, self.numerics.dtype)
-        if ranks.world > 1 and ranks.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return model
+        return share_statistics(model, ranks.world, ranks.device)
 
     def _wrap(self, model: nn.Module, image_size: int) -> nn.Module:
         """DDP, its gradient buckets settled.
 
         DDP orders its buckets anew after the first backward; a resumed run would do so at another step and, from
         three ranks on, add in another order. So the first backward is one of zeros, here, that leaves no trace.
-        Buffers are not DDP's business: see guard.py.
+        Buffers are not DDP's business: those of batch norm are the same on all ranks by themselves.
         """
         if self.ranks.world == 1:
             return model

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline import train
+from pipeline.training.launch import check_compiler
 from pipeline.training.step_profile import PHASES, TIMED, TRACED, WARM_UP
 from tests.support.launch import digits, lines, result
 
@@ -46,7 +47,11 @@ def test_no_compiler(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         assert train.main(digits(data, tmp_path / "run", *SETS, "compile=default")) == 2
-    assert "compile=default: needs a C++ compiler" in capsys.readouterr().err
+        for variable in ("CC", "CXX"):
+            patch.delenv(variable, raising=False)
+        with pytest.raises(ValueError, match="compile=default: needs gcc or clang; install one"):
+            check_compiler("default", "cuda")
+    assert "compile=default: needs g++ or clang++; install one" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
