@@ -198,7 +198,7 @@ class TrainingRun:
     def _network(self) -> nn.Module:
         config, ranks = self.config, self.ranks
         model = models.network(config.model, self.num_classes, config.seed, ranks.device, self.numerics.dtype)
-        return share_statistics(model, ranks.world, ranks.device)
+        return share_statistics(model, ranks.world)
 
     def _wrap(self, model: nn.Module, image_size: int) -> nn.Module:
         """DDP, its gradient buckets settled.
