@@ -166,9 +166,9 @@ def barrier(group: dist.ProcessGroup | None = None) -> None:
         dist.barrier(group)
 
 
-def own_group(device: torch.device, timeout: timedelta = timedelta(minutes=30)) -> str:
+def own_group(timeout: timedelta = timedelta(minutes=30)) -> str:
     """The name of a new group of all ranks, whose collectives do not queue behind those of others. Collective."""
-    group = dist.new_group(backend="nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    group = dist.new_group(timeout=timeout)
     assert isinstance(group, dist.ProcessGroup)  # every rank is in it
     return group.group_name
 

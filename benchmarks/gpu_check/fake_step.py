@@ -22,7 +22,6 @@ from pipeline.data.batches import Batch, HostPart, PartSource
 from pipeline.data.dataset import Dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.step_types import Inputs
-from pipeline.models import shared_batch_norm
 from pipeline.training import loop, training_run
 from pipeline.training.training_run import TrainingRun
 
@@ -91,12 +90,6 @@ def _group(world: int) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
-
-
-def _group_name() -> str:
-    group = dist.group.WORLD
-    assert group is not None
-    return group.group_name
 
 
 class _Images:
@@ -168,7 +161,6 @@ def _stand_ins(mode: FakeCuda, steps: int) -> list[tuple[Any, str, Any]]:
         (training_run, "TrainImages", _Images),
         (training_run, "CentralCrops", _Nothing),
         (models, "network", network),
-        (shared_batch_norm, "own_group", lambda device: _group_name()),
     ]
 
 

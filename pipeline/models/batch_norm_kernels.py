@@ -103,10 +103,10 @@ def cpu_backward(
     _, sum_dy_xmu, sum_dy = torch.ops.aten.native_batch_norm_backward(
         grad, x, weight, mean, torch.ones_like(mean), None, None, False, 0.0, [False, True, True]
     )
-    sums = gather_in_group(torch.cat([sum_dy, sum_dy_xmu]), group, len(counts)).sum(
-        dim=0
-    )  # gloo sums in twice the time
-    mean_dy, mean_dy_xmu = (sums / counts.sum()).split(len(mean))
+    everyone = gather_in_group(
+        torch.cat([sum_dy, sum_dy_xmu]), group, len(counts)
+    )  # gloo's own sum takes twice as long
+    mean_dy, mean_dy_xmu = (everyone.sum(dim=0) / counts.sum()).split(len(mean))
     rounded = (weight * invstd).to(x.dtype)
     scale = rounded.to(mean.dtype)
     grad_x = _affine(x, -mean_dy_xmu * invstd.square() * scale, -mean_dy * scale, mean)

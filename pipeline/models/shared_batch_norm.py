@@ -16,7 +16,7 @@ from pipeline.models import batch_norm_kernels  # noqa: F401  (its operators)
 OPERATORS = torch.ops.calibratemix
 
 
-def share_statistics(model: nn.Module, world: int, device: torch.device) -> nn.Module:
+def share_statistics(model: nn.Module, world: int) -> nn.Module:
     """``model`` itself, every batch norm in it over ``world`` ranks from now on. Collective. Raises ValueError."""
     places = [
         (parent, name, child)
@@ -25,7 +25,7 @@ def share_statistics(model: nn.Module, world: int, device: torch.device) -> nn.M
         if isinstance(child, _BatchNorm)
     ]
     if world > 1 and places:
-        group = own_group(device)
+        group = own_group()
         for parent, name, child in places:
             setattr(parent, name, SharedBatchNorm(child, group, world))
     return model

@@ -200,7 +200,7 @@ class TrainingRun:
         model = models.network(
             config.model, self.num_classes, config.seed, self.image_size, ranks.device, self.numerics.dtype
         )
-        return share_statistics(model, ranks.world, ranks.device)
+        return share_statistics(model, ranks.world)
 
     def _wrap(self, model: nn.Module) -> nn.Module:
         return data_parallel(model, self.image_size, self.numerics, self.ranks)

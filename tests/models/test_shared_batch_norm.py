@@ -24,7 +24,6 @@ from pipeline.training.data_parallel import NO_BUFFER_SYNC
 from pipeline.training.step import frozen_statistics
 from tests.support.ranks import alone, on_ranks
 
-CPU = torch.device("cpu")
 KINDS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}  # by dimensions of x
 RESULTS = ("y", "grad_x", "grad_weight", "grad_bias", "running_mean", "running_var", "num_batches_tracked")
 State = dict[str, Tensor]
@@ -70,7 +69,7 @@ def group() -> Iterator[str]:
     from pipeline import distributed
 
     distributed.start()
-    yield own_group(CPU)
+    yield own_group()
     distributed.stop()
 
 
@@ -94,7 +93,7 @@ def parts(ranks: Ranks, shares: list[int], *whole: Tensor) -> list[Tensor]:
 
 def over_ranks(ranks: Ranks, cases: list[tuple[Any, ...]]) -> list[State]:
     """RESULTS of each case; gradients of weight and bias summed over ranks."""
-    group = own_group(CPU)
+    group = own_group()
     results = []
     for shares, *what in cases:
         norm, x, grad = problem(*what)
@@ -148,7 +147,7 @@ def test_many_ranks_are_as_one(world: int) -> None:
 def numeric_gradient(ranks: Ranks) -> float:
     """Largest difference between backward and differences of the global loss, for every number of every rank."""
     norm, x, grad = problem(5, (2 * ranks.world, 3, 2, 1), "first", torch.float64)
-    shared = SharedBatchNorm(norm, own_group(CPU), ranks.world)
+    shared = SharedBatchNorm(norm, own_group(), ranks.world)
     x, grad = parts(ranks, [2] * ranks.world, x, grad)
 
     def loss(changed: Tensor) -> Tensor:
@@ -168,7 +167,7 @@ def modes(ranks: Ranks) -> dict[str, Any]:
     """What a network over ranks does in the modes of a step, and which collectives it calls."""
     torch.manual_seed(0)
     plain = models.build(ModelConfig(name="wrn-10-1", norm_momentum=0.1), 10, 0).double()
-    shared = share_statistics(copy.deepcopy(plain), ranks.world, CPU)
+    shared = share_statistics(copy.deepcopy(plain), ranks.world)
     layers = [m for m in shared.modules() if isinstance(m, SharedBatchNorm)]
     used = [m for m in layers if m.weight.requires_grad]
     images = torch.randn(4 * ranks.world, 3, 8, 8, dtype=torch.float64)
@@ -235,7 +234,7 @@ def compiled(ranks: Ranks) -> dict[str, Any]:
         ("ddp", lambda n: DistributedDataParallel(n, **NO_BUFFER_SYNC)),
     ):
         torch.manual_seed(ranks.rank)
-        eager = share_statistics(models.build(ModelConfig(name="wrn-10-1"), 10, 0).double(), ranks.world, CPU)
+        eager = share_statistics(models.build(ModelConfig(name="wrn-10-1"), 10, 0).double(), ranks.world)
         twin = copy.deepcopy(eager)
         graph = torch.compile(wrap(twin), fullgraph=name == "bare", backend="aot_eager", dynamic=False)
         torch._dynamo.utils.counters.clear()
@@ -270,7 +269,7 @@ def test_what_cannot_be_shared_is_refused(group: str) -> None:
 
 def test_one_rank_keeps_torchs_layers() -> None:
     network = models.build(ModelConfig(name="wrn-10-1"), 10, 0)
-    assert share_statistics(network, 1, CPU) is network
+    assert share_statistics(network, 1) is network
     assert not any(isinstance(m, SharedBatchNorm) for m in network.modules())
 
 
@@ -349,7 +348,7 @@ def test_beside_torchs_on_cuda() -> None:
     def compare(ranks: Ranks) -> None:
         from torch.nn.modules._functions import SyncBatchNorm
 
-        group = own_group(ranks.device)
+        group = own_group()
         for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
             for layout in ("first", "last"):
                 norm, x, grad = problem(1, (6, 24, 5, 5), layout, dtype)
