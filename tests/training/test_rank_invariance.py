@@ -33,7 +33,7 @@ def all_runs(ranks: Ranks, data: Path, out: Path) -> dict[str, list[dict[str, An
     """What one number of ranks has to do; files go to ``out``."""
     mine = out / str(ranks.world)
     runs = {}
-    for name in ALGORITHMS:
+    for name in algorithms(ranks.world):
         sets = SMALL, "precision=fp64", f"algorithm={name}", f"data={data}", f"out={mine / name}"
         runs[name] = recorded(ranks, *sets, stop_at=STEPS)
     # At the rate .03 of a real run rounding grows a hundredfold within these five steps.
@@ -42,6 +42,11 @@ def all_runs(ranks: Ranks, data: Path, out: Path) -> dict[str, list[dict[str, An
     sets = SMALL, "precision=fp64", f"algorithm={UNDISTURBED}", f"data={data}", f"out={out / 'relay'}"
     runs["relay"] = recorded(ranks, *sets, stop_at=STOPS[ranks.world])
     return runs
+
+
+def algorithms(world: int) -> tuple[str, ...]:
+    """Four ranks on two cores wait for each other in every layer, so they run one."""
+    return ALGORITHMS if world <= 2 else (UNDISTURBED,)
 
 
 def recorded(ranks: Ranks, base: tuple[str, ...], *sets: str, stop_at: int) -> list[dict[str, Any]]:
@@ -85,9 +90,9 @@ def test_the_number_of_ranks_changes_nothing(data: Path, tmp_path: Path) -> None
     assert json.loads((tmp_path / "relay/status.json").read_text())["step"] == STOPS[1]
     four = on_ranks(4, all_runs, data, tmp_path)
 
-    for name in (*ALGORITHMS, "fp32"):
-        steps, bound = (SINGLE_STEPS, 1e-5) if name == "fp32" else (STEPS, 1e-9)
-        for ranks in (two, four):
+    for ranks in (two, four):
+        for name in (*algorithms(len(ranks)), "fp32"):
+            steps, bound = (SINGLE_STEPS, 1e-5) if name == "fp32" else (STEPS, 1e-9)
             batches, expected = together([rank[name] for rank in ranks]), together([one[0][name]])[:steps]
             assert len(batches) == steps
             for got, wanted in zip(batches, expected, strict=True):
