@@ -1,5 +1,6 @@
 """Many combinations of options on pretended CUDA, in processes of their own, and the table of what steps launch."""
 
+import gc
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ SHOWN: tuple[tuple[str, str], ...] = (
     ("WRN-28-2 SoftMatch, release", "model.name=wrn-28-2 algorithm=softmatch recipe=release mix=calibratemix"),
     ("ResNet-50 + CalibrateMix", "model.name=resnet-50 mix=calibratemix"),
 )
+MOST_TASKS = 100  # in one process, which takes some 6 MB each
 BOOKKEEPING = ("label", "track", "pair", "mix", "remember", "settle", "log")
 
 
@@ -33,8 +35,10 @@ class Tried:
 
 @contextmanager
 def pretending(processes: int = 1) -> Iterator[Executor]:
-    """Processes that believe in a GPU."""
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin) as pool:
+    """Processes that believe in a GPU. Each ends after some combinations: what they leave behind is never collected."""
+    with ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=_begin, max_tasks_per_child=MOST_TASKS
+    ) as pool:
         yield pool
 
 
@@ -45,6 +49,7 @@ def _begin() -> None:
     from gpu_check.fake_cuda import pretend_cuda
 
     torch.set_num_threads(1)
+    gc.disable()  # collecting a fake graph with a backward function of Python ends the process (torch 2.15)
     pretend_cuda()
 
 
