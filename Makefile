@@ -14,8 +14,7 @@ QUICKSTART := runs/quickstart
 GRID := --grid configs/quickstart.yaml
 SEED_0 := $(QUICKSTART)/digits/fixmatch/1/0-* $(QUICKSTART)/digits/fixmatch-calibratemix/1/0-*
 # The tests of a file stay in one process, those of a group too: tests/conftest.py.
-# A process more than the cores that CI has: some tests wait for jobs.
-TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadgroup
+TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
