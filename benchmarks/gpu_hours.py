@@ -120,12 +120,9 @@ class Measured:
 
     def _images(self, config: Config) -> list[str]:
         size, needed = pixels(config), max(100, 2 * config.unlabelled_batch)
-        out = self.scratch / f"{size}-{needed}"
-        if not out.exists():
-            source = ours.write_images(self.scratch / f"source-{out.name}", -(-needed // ours.CLASSES), size)
-            stored = size + size // 7 if size >= PHOTOS else size
-            ours.make_data(source, out, "--image-size", str(size), "--stored-size", str(stored))
-        return [f"data={out}", f"dataset={ours.NAME}", "labels=4", "seed=0"]
+        stored = size + size // 7 if size >= PHOTOS else size
+        options = "--image-size", str(size), "--stored-size", str(stored)
+        return ours.noise(self.scratch, f"{size}-{needed}", -(-needed // ours.CLASSES), size, *options)
 
 
 def settings(config: Config) -> list[str]:

@@ -36,6 +36,19 @@ def write_images(folder: Path, per_class: int, size: int) -> Path:
     return folder
 
 
+def noise(scratch: Path, name: str, per_class: int, size: int, *options: str) -> list[str]:
+    """A data folder of images of ``write_images``, made once in ``scratch``; the settings that choose it."""
+    out = scratch / name
+    if (out / NAME / "manifest.json").exists():
+        return chosen(out)
+    return make_data(write_images(scratch / f"{name}-source", per_class, size), out, *options)
+
+
+def chosen(out: Path) -> list[str]:
+    """The settings that choose OUT/images."""
+    return [f"data={out}", f"dataset={NAME}", "labels=4", "seed=0"]
+
+
 def make_data(source: Path, out: Path, *options: str) -> list[str]:
     """OUT/images, made of class folders by dataprep; the settings that choose it."""
     words = ["folder", "--name", NAME, "--source", str(source), "--out", str(out), *options]
@@ -43,7 +56,7 @@ def make_data(source: Path, out: Path, *options: str) -> list[str]:
         code = make_beton([*words, "--labels-per-class", "4", "--seeds", "0"])
     if code:
         raise SystemExit(code)
-    return [f"data={out}", f"dataset={NAME}", "labels=4", "seed=0"]
+    return chosen(out)
 
 
 def drive(settings: list[str], out: Path, feed: Callable[[TrainingRun], Iterator[Inputs]]) -> None:

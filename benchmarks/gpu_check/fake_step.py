@@ -134,14 +134,11 @@ def _stand_ins(mode: FakeCuda, steps: int) -> list[tuple[Any, str, Any]]:
     """(where, name, what): the trainer's own loop, with what lies outside a step replaced."""
 
     class Watched(TrainingRun):
-        """Counts the last step. Gradients are not averaged over ranks: DDP's C++ cannot take fake tensors."""
+        """Counts the last step."""
 
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             watch(self, mode)
-
-        def _wrap(self, model: nn.Module) -> nn.Module:
-            return model
 
         def load(self, folder: Path) -> bool:
             return False
@@ -161,6 +158,7 @@ def _stand_ins(mode: FakeCuda, steps: int) -> list[tuple[Any, str, Any]]:
         (training_run, "TrainImages", _Images),
         (training_run, "CentralCrops", _Nothing),
         (models, "network", network),
+        (training_run, "data_parallel", lambda model, *_: model),  # DDP's C++ cannot take fake tensors
     ]
 
 

@@ -29,12 +29,12 @@ class Measured:
 
 def small_images(place: Place) -> list[str]:
     """Noise of 32 px, made on first use; the options that choose it."""
-    return _images(place, "small", 32, place.size(200, 8))
+    return ours.noise(place.scratch, "small", place.size(200, 8), 32)
 
 
 def photos(place: Place) -> list[str]:
     """Noise of 256 px as JPEG, used at 224."""
-    return _images(place, "photos", 256, place.size(60, 8), "--image-size", "224", "--stored-size", "256")
+    return ours.noise(place.scratch, "photos", place.size(60, 8), 256, "--image-size", "224", "--stored-size", "256")
 
 
 def step(place: Place) -> list[str]:
@@ -123,14 +123,6 @@ def small(place: Place, *sets: str) -> list[str]:
     """WRN-28-2 on the small images; without a GPU a tiny one."""
     labelled, network = place.size((64, "wrn-28-2"), (4, "wrn-10-1"))
     return [*small_images(place), *NEVER, f"batch.labelled={labelled}", f"model.name={network}", *sets]
-
-
-def _images(place: Place, name: str, size: int, per_class: int, *options: str) -> list[str]:
-    folder = place.scratch / name
-    if (folder / ours.NAME / "manifest.json").exists():
-        return [f"data={folder}", f"dataset={ours.NAME}", "labels=4", "seed=0"]
-    source = ours.write_images(place.scratch / f"{name}-source", per_class, size)
-    return ours.make_data(source, folder, *options)
 
 
 def _contender(place: Place, script: str) -> Contender:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.config.options import LossConfig
 from pipeline.distributed import gather_columns
-from pipeline.methods.losses import SmoothedLoss, cross_entropy, smooth
+from pipeline.methods.losses import SmoothedLoss, cross_entropy, one_hot, smooth
 
 FLSD_SWITCH, FLSD_UNSURE = 0.2, 5.0  # FLSD-53: below this probability of the class, this gamma
 MMCE_WIDTH = 0.4  # of the Laplacian kernel on confidences
@@ -22,8 +22,8 @@ MMCE_WIDTH = 0.4  # of the Laplacian kernel on confidences
 
 def distributions(targets: Tensor, logits: Tensor, eps: float) -> Tensor:
     """Classes [n] int64 or distributions [n, C] -> smoothed distributions like ``logits`` [n, C]."""
-    if targets.ndim == 1:  # F.one_hot would ask the device for the largest class
-        targets = (targets[:, None] == torch.arange(logits.shape[1], device=targets.device)).to(logits.dtype)
+    if targets.ndim == 1:
+        targets = one_hot(targets, logits.shape[1]).to(logits.dtype)
     return smooth(targets, eps)
 
 

@@ -57,9 +57,13 @@ def smooth(targets: Tensor, eps: float) -> Tensor:
 def mixed_targets(first: Tensor, second: Tensor, lam: Tensor, num_classes: int) -> Tensor:
     """lam x onehot(first) + (1 - lam) x onehot(second): labels [M], [M] and ``lam`` [M] -> [M, C]."""
     share = lam[:, None]
-    classes = torch.arange(num_classes, device=first.device)  # F.one_hot asks for the largest label
-    one, other = (label[:, None] == classes for label in (first, second))
+    one, other = (one_hot(labels, num_classes) for labels in (first, second))
     return share * one + (1 - share) * other
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """[n] int64 -> [n, C] bool; F.one_hot would ask the device for the largest label."""
+    return labels[:, None] == torch.arange(num_classes, device=labels.device)
 
 
 def nearer_label(first: Tensor, second: Tensor, lam: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.config.options import ModelConfig
-from pipeline.models.headed import Headed, replace_norms
+from pipeline.models.headed import Headed, Parts, replace_norms
 from pipeline.models.small_networks import SMALL_NETWORKS
 from pipeline.models.wide_resnet import WIDE_NAMES, norm_layer, wide_resnet, wide_shape
 
@@ -42,7 +42,7 @@ def build(config: ModelConfig, num_classes: int, seed: int, image_size: int = PH
     return Headed(replace_norms(body, norm), head, config.dropout)
 
 
-def _parts(name: str, num_classes: int, small: bool) -> tuple[nn.Module, nn.Linear]:
+def _parts(name: str, num_classes: int, small: bool) -> Parts:
     if name in SMALL_NETWORKS:
         return SMALL_NETWORKS[name](num_classes)
     from pipeline.models.photo_networks import PHOTO_NETWORKS

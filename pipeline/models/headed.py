@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Parts = tuple[nn.Module, nn.Linear]  # body, head
+
 
 class Headed(nn.Module):
     """Images [B, 3, H, W] -> (logits [B, C] in float32 or better, features [B, D]).

@@ -9,7 +9,7 @@ import torchvision.models as zoo
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-Parts = tuple[nn.Module, nn.Linear]  # body, head
+from pipeline.models.headed import Parts
 
 
 def resnet(make: Callable[..., ResNet], num_classes: int, small: bool) -> Parts:

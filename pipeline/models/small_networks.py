@@ -11,7 +11,8 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Parts = tuple[nn.Module, nn.Linear]  # body, head
+from pipeline.models.headed import Parts
+
 Block = Callable[[int, int, int], nn.Module]  # channels in, channels out, stride
 
 

@@ -109,15 +109,12 @@ class ObservingPasses:
         known = {id(view) for view in views(inputs)}
         first = [group for group in learned if id(group.images) in known]
         others = [group for group in learned if id(group.images) not in known]
-        outputs = [self._learn(first)] if first else []
+        network = self.ddp, self.numerics, self.world
+        outputs = [learn_together(first, *network)] if first else []
         if others:
             with frozen_statistics(self.ddp, freeze=not self.update_bn):
-                outputs.append(self._learn(others))
+                outputs.append(learn_together(others, *network))
         return sum_of(*outputs)
-
-    def _learn(self, groups: Sequence[Group]) -> StepOutput:
-        outputs = forward(self.ddp, [group.images for group in groups], self.numerics)
-        return evaluate_groups(groups, [each.logits for each in outputs], self.world)
 
 
 class UnobservedPasses:
@@ -139,17 +136,18 @@ class UnobservedPasses:
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
         """Clean images, then mixed ones in a pass of their own; together with ``mixing.second_pass: joint``."""
         learned = [group for group in groups if group.weight]
-        if self.options.second_pass == "joint":
-            return self._learn(learned)
-        return sum_of(*(self._learn([group]) for group in learned))
-
-    def _learn(self, groups: Sequence[Group]) -> StepOutput:
-        outputs = forward(self.ddp, [group.images for group in groups], self.numerics)
-        return evaluate_groups(groups, [each.logits for each in outputs], self.world)
+        passes = [learned] if self.options.second_pass == "joint" else [[group] for group in learned]
+        return sum_of(*(learn_together(each, self.ddp, self.numerics, self.world) for each in passes))
 
     def _nothing(self, count: int) -> Outputs:
         logits = torch.zeros(count, self.num_classes, dtype=self.numerics.dtype, device=self.numerics.device)
         return Outputs(logits, logits[:, :0])
+
+
+def learn_together(groups: Sequence[Group], ddp: nn.Module, numerics: Numerics, world: int) -> StepOutput:
+    """The groups in one forward pass."""
+    outputs = forward(ddp, [group.images for group in groups], numerics)
+    return evaluate_groups(groups, [each.logits for each in outputs], world)
 
 
 def sum_of(*outputs: StepOutput) -> StepOutput:

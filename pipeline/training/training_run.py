@@ -73,9 +73,9 @@ class TrainingRun:
     def __init__(self, config: Config, dataset: Dataset, ranks: Ranks, threads: int) -> None:
         self.config, self.ranks = config, ranks
         self.numerics = Numerics(config.precision, dataset, ranks.device, config.augment.normalisation)
-        self.num_classes, self.image_size = len(dataset.classes), dataset.image_size
-        self.model = self._network()
-        self.ddp = self._wrap(self.model)
+        self.num_classes = len(dataset.classes)
+        self.model = self._network(dataset.image_size)
+        self.ddp = data_parallel(self.model, dataset.image_size, self.numerics, ranks)
         self.optimizer = build_optimizer(self.model, config.optimizer)
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         self.shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
@@ -195,15 +195,12 @@ class TrainingRun:
         assert isinstance(compiled, nn.Module)
         return compiled
 
-    def _network(self) -> nn.Module:
+    def _network(self, image_size: int) -> nn.Module:
         config, ranks = self.config, self.ranks
         model = models.network(
-            config.model, self.num_classes, config.seed, self.image_size, ranks.device, self.numerics.dtype
+            config.model, self.num_classes, config.seed, image_size, ranks.device, self.numerics.dtype
         )
         return share_statistics(model, ranks.world)
-
-    def _wrap(self, model: nn.Module) -> nn.Module:
-        return data_parallel(model, self.image_size, self.numerics, self.ranks)
 
 
 def _context(
