@@ -18,7 +18,6 @@ from pipeline.training.checkpoint import Writer
 from pipeline.training.inference import predict
 from pipeline.training.label_quality import summary, summary_by_class
 from pipeline.training.live_view import LiveView
-from pipeline.training.optimization import learning_rate
 from pipeline.training.training_run import LOGGED, TrainingRun
 
 SHOWN = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
@@ -59,7 +58,7 @@ class RunLog:
         line |= {name: total / sums[-1] for name, total in zip(LOGGED, sums, strict=False)}
         line |= summary(all_reduce_sum(self.run.quality.since_line))
         self.run.quality.since_line.zero_()
-        line["lr"] = learning_rate(self.config.optimizer.lr, progress.step - 1, self.config.steps)
+        line["lr"] = self.run.schedule.learning_rate(progress.step - 1)
         line["images_per_second"] = images / max(now - self.mark, 1e-9)
         self.mark, self.mark_step = now, progress.step
         self._write(line, "train")

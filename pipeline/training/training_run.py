@@ -33,6 +33,7 @@ from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer
 from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
+from pipeline.training.schedule import Schedule
 from pipeline.training.step import Passes, to_device
 
 LOGGED = ("loss", *(f"loss_{term}" for term in TERMS), "mask_rate")  # averaged over steps and ranks for the log
@@ -77,6 +78,7 @@ class TrainingRun:
         self.model = self._network(dataset.image_size)
         self.ddp = data_parallel(self.model, dataset.image_size, self.numerics, ranks)
         self.optimizer = build_optimizer(self.model, config.optimizer)
+        self.schedule = Schedule(config, len(dataset.split))
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         self.shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
         self.sources = part_sources(config, dataset, self.shards, ranks.rank, ranks.world)
