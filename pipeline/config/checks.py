@@ -1,6 +1,6 @@
 """Combinations of options that make no sense: a ``ValueError`` of one line with the remedy."""
 
-from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, Config
+from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, STOPPING, Config
 
 PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 
@@ -18,6 +18,7 @@ def check(config: Config) -> None:
     _check_mixing(config)
     _check_candidates(config)
     _check_epochs(config)
+    _check_evaluation(config)
     if config.algorithm == "softmatch" and config.unlabelled_batch < 2:
         raise ValueError(
             "algorithm=softmatch follows the variance of a batch's confidences, and one unlabelled image has none: "
@@ -50,6 +51,17 @@ def _check_epochs(config: Config) -> None:
         )
     if config.epochs and options.warmup_epochs >= config.epochs:
         raise ValueError(f"optimizer.warmup_epochs={options.warmup_epochs:g} must be below epochs={config.epochs}")
+
+
+def _check_evaluation(config: Config) -> None:
+    options = config.evaluation
+    try:
+        _ = options.goal
+    except ValueError:
+        known = ", ".join(STOPPING)
+        raise ValueError(f"evaluation.stop_at={options.stop_at!r}: write METRIC<=VALUE with one of {known}") from None
+    if options.select == "best_validation" and config.validation == 0:
+        raise ValueError("evaluation.select=best_validation needs validation images: set validation=N, or null")
 
 
 def _check_candidates(config: Config) -> None:

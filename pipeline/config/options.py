@@ -160,7 +160,21 @@ class MixingConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationConfig:
     weights: str = option("ema", "weights that are evaluated: the moving average, or the raw ones", ("ema", "raw"))
+    select: str = option(
+        "last", "weights whose numbers result.json gives beside the last: of the lowest error so far", SELECTIONS
+    )
+    stop_at: str | None = option(None, "end at the first evaluation where this holds, such as error_top5<=7")
     ece_bins: int = option(10, "number of bins of ece (ece15 always has 15)", minimum=1)
+
+    @property
+    def goal(self) -> tuple[str, float] | None:
+        """(metric, value) of ``stop_at``. ValueError where it is no such text."""
+        if self.stop_at is None:
+            return None
+        name, _, value = self.stop_at.partition("<=")
+        if name.strip() not in STOPPING:
+            raise ValueError(name)
+        return name.strip(), float(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +189,9 @@ class Config:
     budget: str | None = option(None, "preset of length and cadence", tuple(BUDGETS))
     labels: str = option(
         "4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, all, or your own"
+    )
+    validation: int | None = option(
+        None, "images held out of training (make_beton.py --validation N); null = the folder's own, 0 = none", minimum=0
     )
     seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
     steps: int = option(PAPER_STEPS, "optimizer steps of the whole run, unless epochs says", minimum=1)

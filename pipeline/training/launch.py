@@ -48,7 +48,11 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     rank, world = distributed.launched_world()
     shards.check_world(world)
     _check_local_halves(config, world)
-    shards.check_batch(config.unlabelled_batch, 0 if config.unlabelled.include_labelled else len(dataset.split))
+    shards.check_batch(config.unlabelled_batch, len(dataset.not_unlabelled(config.unlabelled.include_labelled)))
+    if config.evaluation.select == "best_validation" and not dataset.validation:
+        raise ValueError(
+            f"evaluation.select=best_validation: {dataset.folder} has no validation images of its own; set validation=N"
+        )
     folder.check()
     if rank == 0:
         folder.lock.claim()

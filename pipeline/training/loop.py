@@ -25,7 +25,8 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
     with log.view, Interruption(ranks.device) as interruption:
         if resumed:
             log.view.say(f"{folder.path}: resumes from step {run.progress.step}")
-        for inputs in profiled(run, folder.path, log.view) if config.profile else run.inputs():
+        batches = profiled(run, folder.path, log.view) if config.profile else run.inputs()
+        for inputs in () if log.ended() else batches:
             step = inputs.step + 1
             set_learning_rate(optimizer, schedule.learning_rate(inputs.step))
             model.train()
@@ -62,10 +63,12 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             if last or schedule.due(config.log_every, step):
                 log.training()
             if last or schedule.due(config.eval_every, step):
-                log.evaluation()
+                last |= log.evaluation()
             if last or schedule.due(config.checkpoint_every, step):
                 log.save()
-            if interruption.agreed(asked_to_stop) and not last:
+            if last:
+                break
+            if interruption.agreed(asked_to_stop):
                 log.stop()
                 return run
         log.finish()
