@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def collect(found: Grid, out: Path) -> str:
     """Writes all files into ``out``; returns the Markdown."""
-    title = found.name if found.paper_table is None else f"{found.name}: Table {found.paper_table} of the paper"
+    title = found.name if found.paper is None else f"{found.name}: table {found.paper}"
     table = entries(found)
     out.mkdir(parents=True, exist_ok=True)
     text = tables.markdown(table, title)

@@ -1,6 +1,7 @@
 """A grid file: which runs a table needs, each a data set's config with a few options over it.
 
-    paper_table: 1                        # optional: the rows of paper_tables.yaml that collect.py sets beside ours
+    paper: calibratemix/1                 # optional: the table in grids/papers/ that collect.py sets beside ours
+    metrics: [ece, error]                 # what it shows: names of result.json, or floor; these unless given
     root: runs                            # all grids share it: a cell finished for one is finished for the others
     seeds: [0, 1, 2]
     options: {budget: paper}              # over every cell
@@ -29,7 +30,8 @@ from pipeline.config.options import Config
 from slurm.grids.naming import digest, method_name
 
 PROJECT = Path(__file__).resolve().parents[2]
-GRID_KEYS = ("paper_table", "root", "seeds", "options", "gpu_hours", "mixing_factor", "blocks")
+GRID_KEYS = ("paper", "metrics", "root", "seeds", "options", "gpu_hours", "mixing_factor", "blocks")
+METRICS = ("error", "error_top5", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "floor")
 BLOCK_KEYS = ("datasets", "methods")
 DATASET_KEYS = ("labels", "options", "config")
 
@@ -57,7 +59,8 @@ class Grid:
     name: str
     root: Path
     cells: tuple[Cell, ...]
-    paper_table: int | None
+    paper: str | None
+    metrics: tuple[str, ...]
     gpu_hours: Mapping[str, float]
     mixing_factor: float
 
@@ -88,7 +91,10 @@ def load(path: str | Path, sets: Sequence[str] = (), root: str | Path | None = N
     file = _File(path, root, seeds, common, configuration.parse_sets(sets))
     cells = [c for n, block in enumerate(content["blocks"]) for c in _expand(block, f"{path}: blocks[{n}]", file)]
     hours, factor = content.get("gpu_hours", {}), content.get("mixing_factor", 1.0)
-    grid = Grid(path.stem, root, tuple(cells), content.get("paper_table"), hours, factor)
+    metrics = tuple(content.get("metrics", ("ece", "error")))
+    if unknown := [name for name in metrics if name not in METRICS]:
+        raise ValueError(f"{path}: metrics: unknown {unknown[0]}; known: {', '.join(METRICS)}")
+    grid = Grid(path.stem, root, tuple(cells), content.get("paper"), metrics, hours, factor)
     return select(grid, only) if only else grid
 
 

@@ -1,20 +1,21 @@
 """The entries of a grid's table: mean and std over seeds, beside the paper's values, and where each comes from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.calibration.floor import expected_ece_floor
 from pipeline.config import changed_options
-from pipeline.runs.read import Result, finished_result, read_arrays, read_commit, read_config
+from pipeline.config.options import LABELLED_ONLY
+from pipeline.runs.read import finished_result, is_finished, read_arrays, read_commit, read_config, read_result
 from slurm.grids import paper
 from slurm.grids.grid import Cell, Grid
 from slurm.grids.paper import Key, Published
 from slurm.jobs.history import JobRecord, last_job
 
-METRICS = ("ece", "error")
+FLOORED = {"ece": None, "ece15": 15}  # bins of each ECE; None: those of the config
 REMEDY = "delete result.json and submit the grid again"
 
 
@@ -29,7 +30,7 @@ class Entry:
     group: str  # entries of a column that compete for bold
     values: tuple[float, ...]
     wanted: int  # seeds in the grid
-    floor: float | None  # the ECE expected of a perfectly calibrated model, mean over seeds; None for the error
+    floor: float | None  # the ECE expected of a perfectly calibrated model, mean over seeds; None for other metrics
     paper: Published | None
 
     @property
@@ -67,15 +68,15 @@ class Entry:
 
 
 def entries(grid: Grid) -> list[Entry]:
-    """Every entry in the grid's order, all of ECE first. Raises ValueError where a run is not the grid's."""
-    published = paper.table(grid.paper_table) if grid.paper_table else {}
+    """Every entry in the grid's order, metric by metric. Raises ValueError where a run is not the grid's."""
+    published = paper.table(grid.paper) if grid.paper else {}
     cells: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in grid.cells:
         cells.setdefault((cell.method, cell.dataset, cell.labels), []).append(cell)
     found = {key: [run for run in map(_finished, group) if run] for key, group in cells.items()}
     return [
         _entry((metric, *key), cells[key], found[key], published.get((metric, *key)))
-        for metric in METRICS
+        for metric in grid.metrics
         for key in cells
     ]
 
@@ -132,27 +133,38 @@ def sources(grid: Grid) -> list[Source]:
 
 @dataclass(frozen=True)
 class _Finished:
-    result: Result
-    floor: float
+    """A run's numbers: of the weights that its evaluation.select names."""
+
+    numbers: Mapping[str, float]
+    floors: Mapping[str, float]  # by kind of ECE
 
 
 def _finished(cell: Cell) -> _Finished | None:
     """None while the run is not finished. ValueError where the folder holds another run, or its files are broken."""
-    result = finished_result(cell.folder)
-    if result is None:
+    if not is_finished(cell.folder):
         return None
     if not (cell.folder / "config.yaml").is_file():
         raise ValueError(f"{cell.folder / 'config.yaml'} is missing; move the folder away")
     for name, there, wanted in changed_options(read_config(cell.folder / "config.yaml"), cell.config):
         raise ValueError(f"{cell.folder}: was run with {name}={there}, the grid wants {wanted}; move it away")
-    (logits,) = read_arrays(cell.folder / "predictions.npz", ("logits",), REMEDY)
-    return _Finished(result, expected_ece_floor(logits, cell.config.evaluation.ece_bins))
+    result = read_result(cell.folder / "result.json")
+    selected = result.get("selected")
+    name = "selected_logits" if selected else "logits"
+    (logits,) = read_arrays(cell.folder / "predictions.npz", (name,), REMEDY)
+    bins = {kind: fixed or cell.config.evaluation.ece_bins for kind, fixed in FLOORED.items()}
+    floors = {kind: expected_ece_floor(logits, number) for kind, number in bins.items()}
+    return _Finished({**result, **(selected or {}), "floor": floors["ece15"]}, floors)
 
 
 def _entry(key: Key, cells: Sequence[Cell], runs: Sequence[_Finished], published: Published | None) -> Entry:
     metric, config = key[0], cells[0].config
-    values = tuple(run.result.ece if metric == "ece" else run.result.error for run in runs)
-    floor = float(np.mean([run.floor for run in runs])) if runs and metric == "ece" else None
-    # The paper sets the best of each base method in bold, and those with label smoothing apart.
-    group = f"{config.algorithm}{' + LS' if config.label_smoothing else ''}"
-    return Entry(*key, group, values, len(cells), floor, published)
+    try:
+        values = tuple(run.numbers[metric] for run in runs)
+    except KeyError:
+        raise ValueError(
+            f"{cells[0].folder}: its result.json has no {metric}; leave it out of the grid's metrics"
+        ) from None
+    floor = float(np.mean([run.floors[metric] for run in runs])) if runs and metric in FLOORED else None
+    # CalibrateMix's paper sets the best of each base method in bold, and those with label smoothing apart.
+    smoothed = config.label_smoothing and config.algorithm not in LABELLED_ONLY
+    return Entry(*key, f"{config.algorithm}{' + LS' if smoothed else ''}", values, len(cells), floor, published)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm.outcome.entries import Entry
-from slurm.outcome.tables import TITLES, columns, methods
+from slurm.outcome.tables import TITLES, columns, methods, metrics
 
 ACROSS = 5
 
@@ -17,13 +17,13 @@ def write(path: Path, table: Sequence[Entry], title: str) -> None:
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    heads, names = columns(table), methods(table)
+    heads, names, shown = columns(table), methods(table), metrics(table)
     across = min(len(heads), ACROSS)
     down = -(-len(heads) // across)
-    size = (2.6 * across + 2.5, 2 * down * (0.22 * len(names) + 0.9))
+    size = (2.6 * across + 2.5, len(shown) * down * (0.22 * len(names) + 0.9))
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(TITLES) * down, across, sharey=True, squeeze=False)
-    for number, metric in enumerate(TITLES):
+    axes = figure.subplots(len(shown) * down, across, sharey=True, squeeze=False)
+    for number, metric in enumerate(shown):
         panels = axes[number * down : (number + 1) * down].ravel()
         for axis, column in zip(panels, heads, strict=False):
             _panel(axis, [e for e in table if e.metric == metric and (e.dataset, e.labels) == column], names)

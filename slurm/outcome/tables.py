@@ -8,13 +8,29 @@ from collections.abc import Sequence
 from slurm.grids.paper import Key
 from slurm.outcome.entries import Entry, best_entries
 
-TITLES = {"ece": "ECE %, 10 bins", "error": "Error %"}
+TITLES = {
+    "error": "Error %",
+    "error_top5": "Top-5 error %",
+    "ece": "ECE %, 10 bins",
+    "ece15": "ECE %, 15 bins",
+    "ace": "ACE %, 15 equal-mass bins",
+    "oe": "OE %",
+    "ue": "UE %",
+    "nll": "NLL, nats",
+    "brier": "Brier score",
+    "floor": "ECE floor %, 15 bins",
+}
 Column = tuple[str, str]
 
 
 def columns(table: Sequence[Entry]) -> list[Column]:
     """(dataset, labels) in the grid's order."""
     return list(dict.fromkeys((entry.dataset, entry.labels) for entry in table))
+
+
+def metrics(table: Sequence[Entry]) -> list[str]:
+    """In the grid's order."""
+    return list(dict.fromkeys(entry.metric for entry in table))
 
 
 def methods(table: Sequence[Entry]) -> list[str]:
@@ -25,9 +41,9 @@ def methods(table: Sequence[Entry]) -> list[str]:
 def markdown(table: Sequence[Entry], title: str) -> str:
     """A section for each metric; below our value the paper's and the difference."""
     chosen, parts = best_entries(table), [f"# {title}", _progress(table), ""]
-    for metric, name in TITLES.items():
+    for metric in metrics(table):
         heads = [f"{dataset} {labels}" for dataset, labels in columns(table)]
-        parts += [f"## {name}", "", _row(["", *heads]), _row(["---", *["---:"] * len(heads)])]
+        parts += [f"## {TITLES[metric]}", "", _row(["", *heads]), _row(["---", *["---:"] * len(heads)])]
         for method in methods(table):
             found = [_find(table, metric, method, column) for column in columns(table)]
             parts.append(_row([method, *(_ours(entry, chosen) for entry in found)]))
@@ -50,16 +66,17 @@ def latex(table: Sequence[Entry], title: str) -> str:
     """The same table with booktabs; the paper's values are small and grey."""
     chosen, heads = best_entries(table), columns(table)
     lines = [f"% {title}. Needs booktabs and xcolor.", f"\\begin{{tabular}}{{l{'r' * len(heads)}}}", "\\toprule"]
-    for metric, name in TITLES.items():
+    shown = metrics(table)
+    for metric in shown:
         names = " & ".join(_tex(f"{dataset} {labels}") for dataset, labels in heads)
-        lines += [f"\\textbf{{{_tex(name)}}} & {names} \\\\", "\\midrule"]
+        lines += [f"\\textbf{{{_tex(TITLES[metric])}}} & {names} \\\\", "\\midrule"]
         for method in methods(table):
             found = [_find(table, metric, method, column) for column in heads]
             lines.append(f"{_tex(method)} & {' & '.join(_tex_ours(entry, chosen) for entry in found)} \\\\")
             if any(entry and entry.paper for entry in found):
                 cells = (f"{{\\color{{gray}}\\scriptsize {_tex_bold(_papers(e))}}}" if e else "" for e in found)
                 lines.append(f"\\quad\\scriptsize paper & {' & '.join(cells)} \\\\")
-        lines.append("\\midrule" if metric == "ece" else "\\bottomrule")
+        lines.append("\\bottomrule" if metric == shown[-1] else "\\midrule")
     return "\n".join([*lines, "\\end{tabular}", ""])
 
 
@@ -122,7 +139,9 @@ def _find(table: Sequence[Entry], metric: str, method: str, column: Column) -> E
 
 
 def _progress(table: Sequence[Entry]) -> str:
-    wanted, found = (sum(n) for n in zip(*((e.wanted, len(e.values)) for e in table if e.metric == "ece"), strict=True))
+    wanted, found = (
+        sum(n) for n in zip(*((e.wanted, len(e.values)) for e in table if e.metric == table[0].metric), strict=True)
+    )
     return f"{found} of {wanted} cells are finished."
 
 

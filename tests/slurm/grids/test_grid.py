@@ -31,8 +31,32 @@ def table_grid(number: int) -> grid.Grid:
 @pytest.mark.parametrize("number", TABLES)
 def test_a_table_grid_is_the_papers_cells_times_three_seeds(number: int) -> None:
     ours = Counter((cell.dataset, cell.labels, cell.method, cell.seed) for cell in table_grid(number).cells)
-    cells = {(dataset, labels, method) for _, method, dataset, labels in paper.table(number)}
+    cells = {(dataset, labels, method) for _, method, dataset, labels in paper.table(f"calibratemix/{number}")}
     assert ours == Counter((*cell, seed) for cell in cells for seed in (0, 1, 2))
+
+
+SUPERVISED = {
+    "mixup_table1": 9, "mixup_table2": 30, "mixup_table3": 36, "mixup_figure2": 216, "mixup_figure3": 30,
+    "mixup_figure7": 18, "mixup_cifar10_jpeg": 36, "losses": 162,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_grid_of_supervised_training_has_the_papers_names(name: str) -> None:
+    """Every cell has the error that the paper prints for it; Table 1 of mixup prints none."""
+    found = grid.load(grid.PROJECT / f"configs/{name}.yaml")
+    assert len(found.runs()) == len(found.cells) == SUPERVISED[name]
+    assert {cell.config.algorithm for cell in found.cells} == {"supervised"}
+    if found.paper and name != "mixup_table1":
+        published = paper.table(found.paper)
+        assert all(("error", cell.method, cell.dataset, cell.labels) in published for cell in found.cells)
+
+
+def test_a_dataset_of_more_classes_has_its_own_margin() -> None:
+    cells = grid.load(grid.PROJECT / "configs/losses.yaml", only="method=MbLS,seed=0").cells
+    assert {(cell.dataset, cell.config.loss.margin) for cell in cells} == {
+        ("cifar10", 6), ("cifar100", 6), ("tiny_imagenet", 10),
+    }  # fmt: skip
 
 
 def test_the_tables_share_the_runs_that_they_repeat() -> None:

@@ -51,6 +51,6 @@ def test_a_snapshot_has_the_compiled_kernels(tmp_path: Path) -> None:
 def test_the_snapshot_is_all_that_a_job_imports(tmp_path: Path) -> None:
     folder = snapshot.location(PROJECT, tmp_path)
     snapshot.take(PROJECT, folder)
-    assert (folder / "slurm/grids/paper_tables.yaml").is_file()
+    assert (folder / "slurm/grids/papers/mixup.yaml").is_file()
     assert (folder / "pipeline/train.py").read_text() == (PROJECT / "pipeline/train.py").read_text()
     assert configuration.load(None, ["dataset=x"])
