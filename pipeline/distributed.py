@@ -174,7 +174,7 @@ def own_group(timeout: timedelta = timedelta(minutes=30)) -> str:
 
 
 def gather_in_group(values: Tensor, group: str, world: int) -> Tensor:
-    """[n] of each of ``world`` ranks -> [W, n] on every rank, in rank order, by the group of that name."""
+    """n values of each of ``world`` ranks -> [W, n] on every rank, in rank order, by the group of that name."""
     everyone = torch.ops._c10d_functional.all_gather_into_tensor(values, world, group)
     waited: Tensor = torch.ops._c10d_functional.wait_tensor(everyone)
     return waited.view(world, -1)

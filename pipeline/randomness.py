@@ -19,6 +19,7 @@ UNLABELLED = 2
 PARTNER = 3
 LAMBDA = 4
 DROPOUT = 5
+LAYER = 6
 
 # fastmath=False is said aloud on purpose: a helper without it inherits the flag of whoever compiles it first, and FFCV
 # compiles with fastmath=True, which changes pixels. error_model="numpy" drops the zero checks that break vectorising.

@@ -22,7 +22,8 @@ SINGLE = (
     "label_smoothing=0.1 smoothing.form=others", "ema.buffers=average", "unlabelled.include_labelled=false",
     "optimizer.clip=2", "unlabelled.weight=0", "algorithm=flexmatch unlabelled.threshold_warmup=false",
     "optimizer.momentum=0", "mix=all mixing.all_k_percent=5", "mix=random mixing.members=labelled",
-    "model.dead_preactivation=false",     "recipe=release mixing.second_pass=alone mixing.double_base=false",
+    "model.dead_preactivation=false", "recipe=release mixing.second_pass=alone mixing.double_base=false",
+    "algorithm=supervised mix=manifold mixing.layers=1", "algorithm=supervised mix=manifold mixing.layers=2 ranks=8",
 )  # fmt: skip
 
 

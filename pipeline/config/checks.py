@@ -3,6 +3,8 @@
 from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, STOPPING, Config
 
 PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
+REPLACING_MIXES = ("mixup", "manifold")  # learn mixed labels under loss.name
+LAYERS = ("0", "1", "2")  # where manifold mixup mixes: images, or after the first stages of a network
 
 
 def check(config: Config) -> None:
@@ -104,7 +106,7 @@ def _check_mix(config: Config) -> None:
 
 def _check_mixing(config: Config) -> None:
     mixing = config.mixing
-    if config.mix == "mixup" and config.loss.name == "mmce" and mixing.targets == "mixed":
+    if config.mix in REPLACING_MIXES and config.loss.name == "mmce" and mixing.targets == "mixed":
         raise ValueError(
             "loss.name=mmce asks whether an answer is right, which mixed labels do not say: choose "
             "mixing.targets=nearer, mix=regmixup or another loss.name"
@@ -119,6 +121,8 @@ def _check_mixing(config: Config) -> None:
         raise ValueError("mixing.halves=median is for mix=calibratemix; mix=all needs halves by rank")
     if mixing.lambda_from == "fixed" and mixing.alpha > 1:
         raise ValueError(f"mixing.alpha={mixing.alpha}: a fixed lambda lies between 0 and 1")
+    if not (chosen := mixing.layers.split()) or not set(chosen) <= set(LAYERS):
+        raise ValueError(f"mixing.layers={mixing.layers!r}: write some of {', '.join(LAYERS)}, like '0 1 2'")
     known = [f"{a}+{b}" for a in PARTS for b in PARTS if a != b]
     if wrong := [pair for pair in mixing.all_pairs.split() if pair not in known] or not mixing.all_pairs.split():
         raise ValueError(f"mixing.all_pairs: unknown {wrong}; write pairs of {', '.join(PARTS)} like 'LE+LH LE+UH'")

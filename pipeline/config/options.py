@@ -15,8 +15,9 @@ from pipeline.config.presets import BUDGETS, PAPER_STEPS, RECIPES
 # Names alone: the registries in methods/ hold the code, and a test holds both equal.
 ALGORITHMS = ("fixmatch", "flexmatch", "softmatch", "supervised")
 LABELLED_ONLY = ("supervised",)  # algorithms that read no unlabelled image
-MIXES = ("none", "calibratemix", "random", "all", "mixup", "regmixup")
-LABELLED_MIXES = ("mixup", "regmixup")  # mix labelled images among themselves from the first step, observe nothing
+MIXES = ("none", "calibratemix", "random", "all", "mixup", "regmixup", "manifold")
+# These mix labelled images among themselves from the first step and observe nothing.
+LABELLED_MIXES = ("mixup", "regmixup", "manifold")
 SIMILARITIES = ("feature", "pixel", "logit")
 SPACES = ("usb", "google")
 NORMALISATIONS = ("dataset", "imagenet", "usb")
@@ -153,6 +154,7 @@ class MixingConfig:
     second_pass: str = option("alone", "forward mixed images alone, or with all views again", ("alone", "joint"))
     update_bn: bool = option(True, "let the pass of the mixed images update BN running statistics")
     members: str = option("both", "images that mix=random draws from", MEMBERS)
+    layers: str = option("0 1 2", "mix=manifold: stages after which it may mix, one a step; 0 = the images")
     all_pairs: str = option("LE+LH LE+UH LH+UE UE+UH", "pairs of mix=all: L(abelled), U(nlabelled), E(asy), H(ard)")
     all_k_percent: float = option(0.0, "k_percent of mix=all; 0 = partners at random", minimum=0)
 
@@ -229,6 +231,11 @@ class Config:
     def unlabelled_batch(self) -> int:
         """Unlabelled images a step, over all ranks."""
         return self.batch.labelled * self.batch.ratio if self.algorithm not in LABELLED_ONLY else 0
+
+    @property
+    def layers(self) -> list[int]:
+        """After which stages of the network activations may be mixed, 0 for the images; none but with mix=manifold."""
+        return [int(layer) for layer in self.mixing.layers.split()] if self.mix == "manifold" else []
 
     @property
     def split_name(self) -> str:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.config import Config
-from pipeline.distributed import Ranks, all_gather, broadcast, gather_columns, reduce_scatter
+from pipeline.distributed import Ranks, all_gather, broadcast, gather_columns, own_group, reduce_scatter
+from pipeline.methods.hidden_mixing import Partners, mixed_rows
 from pipeline.methods.losses import LOSSES, mixed_targets, nearer_label
 from pipeline.methods.objective import smoothed
-from pipeline.methods.step_types import Group, Inputs, Loss, Observed, Pairs, PseudoLabels
+from pipeline.methods.step_types import Change, Group, Inputs, Loss, Observed, Pairs, PseudoLabels
 from pipeline.models.numerics import Numerics
 
 
@@ -28,6 +29,8 @@ class Mixing:
         self.options, self.num_classes, self.split_labels = config.mixing, num_classes, split_labels
         self.ranks, self.numerics = ranks, numerics
         self.loss = smoothed(LOSSES[config.mixing.loss], config, config.smoothing.mixed, num_classes)
+        shared = any(config.layers) and config.mixing.scope == "global" and ranks.world > 1
+        self.exchange = own_group() if shared else ""
         self.mixed_target = partial(mixed_targets, num_classes=num_classes)
 
     def pool(self, inputs: Inputs, observed: Observed, pseudo: PseudoLabels) -> "MixingPool":
@@ -92,11 +95,12 @@ class MixingPool:
         rows = rows * (owner == self.rank).to(torch.uint8).reshape(-1, 1, 1, 1)
         return reduce_scatter(rows.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # channels_last stays so
 
-    def mixed_group(self, pairs: Pairs, loss: Loss | None = None) -> Group:
+    def mixed_group(self, pairs: Pairs, loss: Loss | None = None, layer: int = 0) -> Group:
         """Images and targets of this rank's equal stretch of ``pairs``, as a group of the term "mix".
 
         Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them.
-        ``loss``: None is that of ``mixing.loss``.
+        ``loss``: None is that of ``mixing.loss``. ``layer``: mixed after that stage of the network; the pairs are then
+        each labelled image of the pool, in order, with its place in a permutation of them.
         """
         count, padded = len(pairs.lam), _padded(self._agreed(pairs), self.world)
         each = len(padded.lam) // self.world
@@ -107,13 +111,19 @@ class MixingPool:
         real = torch.arange(len(padded.lam), device=lam.device)[mine] < count
         return Group(
             "mix",
-            self._mixed_images(padded),
+            self.inputs.labelled.weak if layer else self._mixed_images(padded),
             target(labels[first], labels[second], lam),
             loss or self.mixing.loss,
             count * self.mixing.ranks.world // self.world,
             self.mixing.options.weight,
             (real & sure[first] & sure[second]).to(lam.dtype),
+            (layer, self._change(padded, mine)) if layer else None,
         )
+
+    def _change(self, pairs: Pairs, mine: slice) -> Change:
+        """Mixes activations of this rank's labelled images as ``pairs`` say."""
+        partners = Partners(pairs.second[mine], pairs.second.argsort()[mine], self.mixing.exchange, self.world)
+        return partial(mixed_rows, share=pairs.lam[mine], partners=partners)
 
     def _labels(self) -> tuple[Tensor, Tensor]:
         """([P] int64 labels and pseudo-labels of the pool, [P] bool whether a label is given or confident enough)."""

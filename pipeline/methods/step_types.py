@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+Change = Callable[[Tensor], Tensor]  # activations [n, ...] -> the same shape
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits [n, C], targets [n] or [n, C] -> losses [n]
 
 
@@ -108,6 +109,7 @@ class Group:
     count: int
     weight: float = 1.0
     image_weights: Tensor | None = None  # [n] floating; None: each counts fully
+    hidden: tuple[int, Change] | None = None  # what becomes of activations after that stage of the network, from 1
 
 
 @dataclass(frozen=True, slots=True)

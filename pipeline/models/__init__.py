@@ -8,25 +8,36 @@ from torch import nn
 from pipeline.config.options import ModelConfig
 from pipeline.models.headed import Headed, Parts, replace_norms
 from pipeline.models.small_networks import SMALL_NETWORKS
-from pipeline.models.wide_resnet import WIDE_NAMES, norm_layer, wide_resnet, wide_shape
+from pipeline.models.wide_resnet import WIDE_NAMES, WideResNet, norm_layer, wide_resnet, wide_shape
 
 # Their file imports torchvision's, which costs a second that others need not wait for.
 PHOTO_NAMES = (
     "resnet-18", "resnet-34", "resnet-50", "resnet-101", "resnext-101", "densenet-121", "vgg-16", "swin-v2-t",
 )  # fmt: skip
+SKIPPING = ("swin-v2-t",)  # leave out blocks at random in training
 SMALL_IMAGES = 64  # pixels up to which a network for photos has the stem for small images
 PHOTOS = 224
 EPS = 1e-5  # torch's default, as the references
 
 
-def check(name: str) -> None:
-    """ValueError where there is no such network."""
+def check(name: str, stages: int = 0) -> None:
+    """ValueError where there is no such network, or none that can be interrupted after so many stages."""
     if name not in (*PHOTO_NAMES, *SMALL_NETWORKS) and wide_shape(name) is None:
         known = f"{WIDE_NAMES}; {', '.join((*PHOTO_NAMES, *SMALL_NETWORKS))}"
         raise ValueError(f"model.name: unknown model {name!r}; known: {known}")
+    if stages and len(_shapes(name).cuts) < stages:
+        raise ValueError(
+            f"mix=manifold: model.name={name} has no {stages} stages with a name: choose mixing.layers=0 or mix=mixup"
+        )
 
 
-def build(config: ModelConfig, num_classes: int, seed: int, image_size: int = PHOTOS) -> nn.Module:
+def _shapes(name: str) -> Headed | WideResNet:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return build(ModelConfig(name=name), 2, 0)
+
+
+def build(config: ModelConfig, num_classes: int, seed: int, image_size: int = PHOTOS) -> Headed | WideResNet:
     """The network of ``config.name`` with weights drawn from ``seed``, on the CPU in float32. Raises ValueError.
 
     It has a linear ``head``, and makes (logits [B, C], features [B, D]) of images [B, 3, H, W]. ``image_size``: in
@@ -37,9 +48,10 @@ def build(config: ModelConfig, num_classes: int, seed: int, image_size: int = PH
         torch.manual_seed(seed)
         if config.name not in (*PHOTO_NAMES, *SMALL_NETWORKS):
             return wide_resnet(config, num_classes)
-        body, head = _parts(config.name, num_classes, image_size <= SMALL_IMAGES)
+        parts = _parts(config.name, num_classes, image_size <= SMALL_IMAGES)
     norm = partial(norm_layer, norm=config.norm, momentum=config.norm_momentum, eps=EPS)
-    return Headed(replace_norms(body, norm), head, config.dropout)
+    replace_norms(parts.body, norm)
+    return Headed(parts, config.dropout)
 
 
 def _parts(name: str, num_classes: int, small: bool) -> Parts:
@@ -48,6 +60,11 @@ def _parts(name: str, num_classes: int, small: bool) -> Parts:
     from pipeline.models.photo_networks import PHOTO_NETWORKS
 
     return PHOTO_NETWORKS[name](num_classes, small)
+
+
+def draws(config: ModelConfig) -> bool:
+    """Whether the network in training asks torch for random numbers."""
+    return config.dropout > 0 or config.name in SKIPPING
 
 
 def network(

@@ -1,27 +1,62 @@
-"""A body that gives features and a linear head, as every network here answers."""
+"""A body that gives features and a linear head, as every network here answers.
 
-from collections.abc import Callable
+The body may be interrupted after its first stages, to change activations there (manifold mixup).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Parts = tuple[nn.Module, nn.Linear]  # body, head
+Change = Callable[[Tensor], Tensor]  # activations [B, ...] -> the same shape
+
+
+class Parts(NamedTuple):
+    """What a network is made of. ``stages``: the first ones, or their ends, of a body that is an nn.Sequential."""
+
+    body: nn.Module
+    head: nn.Linear
+    stages: Sequence[nn.Module] = ()
 
 
 class Headed(nn.Module):
     """Images [B, 3, H, W] -> (logits [B, C] in float32 or better, features [B, D]).
 
     ``dropout``: probability with which a feature is dropped before the head while training (Srivastava et al. 2014).
+    ``cuts``: how many modules of the body its first, second ... stage ends after.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Linear, dropout: float = 0.0) -> None:
+    def __init__(self, parts: Parts, dropout: float = 0.0) -> None:
         super().__init__()
-        self.body, self.head, self.dropout = body, head, dropout
+        self.body, self.head, self.dropout = parts.body, parts.head, dropout
+        self.cuts = tuple(modules_of(self.body).index(modules_of(stage)[-1]) + 1 for stage in parts.stages)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """As the class says."""
-        return classify(self.head, self.body(x), self.dropout if self.training else 0.0)
+    def forward(self, x: Tensor, stage: int = 0, change: Change | None = None) -> tuple[Tensor, Tensor]:
+        """As the class says; after ``stage``, counted from 1, activations become ``change`` of them."""
+        if change is None:
+            features = self.body(x)
+        else:
+            features = changed_between(modules_of(self.body), self.cuts[stage - 1], x, change)
+        return classify(self.head, features, self.dropout if self.training else 0.0)
+
+
+def modules_of(body: nn.Module) -> list[nn.Module]:
+    """What a Sequential, and any in it, runs one after the other; of another module itself."""
+    if type(body) is not nn.Sequential:
+        return [body]
+    return [module for child in body for module in modules_of(child)]
+
+
+def changed_between(modules: Sequence[nn.Module], cut: int, x: Tensor, change: Change) -> Tensor:
+    """``x`` through the first ``cut`` modules, ``change`` and the other modules."""
+    for module in modules[:cut]:
+        x = module(x)
+    x = change(x)
+    for module in modules[cut:]:
+        x = module(x)
+    return x
 
 
 def classify(head: nn.Linear, features: Tensor, dropout: float) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,10 @@
 """torchvision's networks with their initialisation: ResNet, ResNeXt, DenseNet, VGG with batch norm, Swin V2.
 
-``small`` is this literature's stem for images of up to 64 px: a 3x3 convolution of stride 1, and no pooling after it.
+Each is a Sequential of torchvision's parts under their names, so that it can be interrupted after a stage. ``small`` is
+this literature's stem for images of up to 64 px: a 3x3 convolution of stride 1, and no pooling after it.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import torchvision.models as zoo
@@ -18,8 +20,8 @@ def resnet(make: Callable[..., ResNet], num_classes: int, small: bool) -> Parts:
     if small:
         body.conv1, body.maxpool = _small_stem(), nn.Identity()  # type: ignore[assignment]
     head = body.fc
-    body.fc = nn.Identity()  # type: ignore[assignment]
-    return body, head
+    body.fc = nn.Flatten()  # type: ignore[assignment]
+    return Parts(_in_a_row(body), head, (body.layer1, body.layer2))
 
 
 def resnext101(num_classes: int) -> ResNet:
@@ -32,9 +34,9 @@ def densenet121(num_classes: int, small: bool) -> Parts:
     body = zoo.densenet121(num_classes=num_classes)
     if small:
         body.features.conv0, body.features.pool0 = _small_stem(), nn.Identity()
-    head = body.classifier
-    body.classifier = nn.Identity()  # type: ignore[assignment]
-    return body, head
+    last = {"relu": nn.ReLU(inplace=True), "pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    row = nn.Sequential(OrderedDict(features=body.features, **last))
+    return Parts(row, body.classifier, (body.features.denseblock1, body.features.denseblock2))
 
 
 def vgg16(num_classes: int) -> Parts:
@@ -43,7 +45,8 @@ def vgg16(num_classes: int) -> Parts:
     head = nn.Linear(512, num_classes)
     nn.init.normal_(head.weight, 0, 0.01)
     nn.init.zeros_(head.bias)
-    return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten()), head
+    pools = [layer for layer in features if isinstance(layer, nn.MaxPool2d)]
+    return Parts(nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten()), head, pools[:2])
 
 
 def swin_v2_t(num_classes: int) -> Parts:
@@ -51,20 +54,22 @@ def swin_v2_t(num_classes: int) -> Parts:
     body = zoo.swin_v2_t(num_classes=num_classes)
     head = body.head
     assert isinstance(head, nn.Linear)
-    body.head = nn.Identity()
-    return _ChannelsFirst(body), head
+    del body.head
+    row = nn.Sequential(OrderedDict(layout=_ChannelsFirst(), network=_in_a_row(body)))
+    return Parts(row, head, (body.features[1], body.features[3]))
 
 
 class _ChannelsFirst(nn.Module):
     """Keeps a network that works on [B, H, W, C] inside from complaining about channels_last images."""
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.network(x.contiguous())
-        return features
+        """[B, C, H, W] in any layout -> the same, contiguous."""
+        return x.contiguous()
+
+
+def _in_a_row(network: nn.Module) -> nn.Sequential:
+    """The parts of a network that runs them in order, by the same names."""
+    return nn.Sequential(OrderedDict(network.named_children()))
 
 
 def _small_stem() -> nn.Conv2d:

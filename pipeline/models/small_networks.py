@@ -63,7 +63,7 @@ class PostActivation(nn.Module):
         return F.relu(changed + x)
 
 
-def _stages(block: Block, inside: int, widths: list[int], blocks: list[int]) -> nn.Module:
+def _stages(block: Block, inside: int, widths: list[int], blocks: list[int]) -> nn.Sequential:
     """The first stage keeps the size, each further one halves it."""
     layers = []
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -75,23 +75,25 @@ def _stages(block: Block, inside: int, widths: list[int], blocks: list[int]) -> 
 
 def preact(num_classes: int, blocks: list[int]) -> Parts:
     """PreAct-ResNet of that many blocks a stage."""
-    body = nn.Sequential(conv(3, 64), _stages(PreActivation, 64, [64, 128, 256, 512], blocks))
-    return _finished(body, 512, num_classes)
+    stages = _stages(PreActivation, 64, [64, 128, 256, 512], blocks)
+    return _finished([conv(3, 64)], stages, blocks, 512, num_classes)
 
 
 def post_activation(num_classes: int, widths: list[int], blocks: int, padded: bool) -> Parts:
     """A stem of 16 channels and three stages."""
-    block = partial(PostActivation, padded=padded)
+    stages = _stages(partial(PostActivation, padded=padded), 16, widths, [blocks] * 3)
     stem = [conv(3, 16), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
-    return _finished(nn.Sequential(*stem, _stages(block, 16, widths, [blocks] * 3)), widths[-1], num_classes)
+    return _finished(stem, stages, [blocks] * 3, widths[-1], num_classes)
 
 
-def _finished(body: nn.Sequential, width: int, num_classes: int) -> Parts:
+def _finished(stem: list[nn.Module], stages: nn.Sequential, blocks: list[int], width: int, num_classes: int) -> Parts:
     """Pooled, and initialised as torchvision's ResNets; the head as torch's default."""
+    body = nn.Sequential(*stem, stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for module in body.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return body.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten()), nn.Linear(width, num_classes)
+    ends = stages[blocks[0] - 1], stages[blocks[0] + blocks[1] - 1]
+    return Parts(body, nn.Linear(width, num_classes), ends)
 
 
 SMALL_NETWORKS: dict[str, Callable[[int], Parts]] = {

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.config.options import ModelConfig
-from pipeline.models.headed import classify
+from pipeline.models.headed import Change, changed_between, classify
 
 WIDE_NAMES = "wrn-D-K with D = 6n + 4, like wrn-10-1, wrn-16-1, wrn-28-2, wrn-28-8; wrn-37-2"
 SLOPE = 0.1  # of every LeakyReLU
@@ -70,6 +70,7 @@ class WideResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = dropout
+        self.cuts = blocks, 2 * blocks  # how many blocks the first and the second group end after
         self.stem = nn.Conv2d(3, 16, 3, 1, 1)
         layers: list[nn.Module] = []
         inside = 16
@@ -83,9 +84,11 @@ class WideResNet(nn.Module):
         self.head = nn.Linear(inside, num_classes)
         self.apply(_initialise)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """As the class says."""
-        x = F.leaky_relu(self.norm(self.blocks(self.stem(x))), SLOPE)
+    def forward(self, x: Tensor, stage: int = 0, change: Change | None = None) -> tuple[Tensor, Tensor]:
+        """As the class says; after group ``stage``, counted from 1, activations become ``change`` of them."""
+        x = self.stem(x)
+        x = self.blocks(x) if change is None else changed_between([*self.blocks], self.cuts[stage - 1], x, change)
+        x = F.leaky_relu(self.norm(x), SLOPE)
         return classify(self.head, x.mean(dim=(2, 3)), self.dropout if self.training else 0.0)
 
 

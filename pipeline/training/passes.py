@@ -135,7 +135,7 @@ class UnobservedPasses:
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
         """Clean images, then mixed ones in a pass of their own; together with ``mixing.second_pass: joint``."""
-        learned = [group for group in groups if group.weight]
+        learned = [group for group in groups if group.weight and len(group.images)]
         passes = [learned] if self.options.second_pass == "joint" else [[group] for group in learned]
         return sum_of(*(learn_together(each, self.ddp, self.numerics, self.world) for each in passes))
 
@@ -145,8 +145,10 @@ class UnobservedPasses:
 
 
 def learn_together(groups: Sequence[Group], ddp: nn.Module, numerics: Numerics, world: int) -> StepOutput:
-    """The groups in one forward pass."""
-    outputs = forward(ddp, [group.images for group in groups], numerics)
+    """The groups in one forward pass; one whose activations are mixed is alone."""
+    hidden = groups[0].hidden
+    assert all(group.hidden is hidden for group in groups)
+    outputs = forward(ddp, [group.images for group in groups], numerics, hidden)
     return evaluate_groups(groups, [each.logits for each in outputs], world)
 
 

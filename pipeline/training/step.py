@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.data.batches import Batch, HostPart
 from pipeline.distributed import Ranks
-from pipeline.methods.step_types import Group, Inputs, Observed, Outputs, Part, StepOutput
+from pipeline.methods.step_types import Change, Group, Inputs, Observed, Outputs, Part, StepOutput
 from pipeline.models.numerics import Numerics
 
 
@@ -46,11 +46,13 @@ def views(inputs: Inputs) -> list[Tensor]:
     return [labelled.weak, unlabelled.weak, unlabelled.strong]
 
 
-def forward(model: nn.Module, images: Sequence[Tensor], numerics: Numerics) -> list[Outputs]:
-    """Logits and features of each of ``images`` [n_i, 3, S, S], all forwarded as one batch."""
+def forward(
+    model: nn.Module, images: Sequence[Tensor], numerics: Numerics, hidden: tuple[int, Change] | None = None
+) -> list[Outputs]:
+    """Logits and features of each of ``images`` [n_i, 3, S, S], all forwarded as one batch; ``hidden`` as a group's."""
     batch = numerics.batch(images)
     with numerics.autocast():
-        logits, features = model(batch)
+        logits, features = model(batch, *(hidden or ()))
     sizes = [len(each) for each in images]
     return [Outputs(*each) for each in zip(logits.split(sizes), features.split(sizes), strict=True)]
 

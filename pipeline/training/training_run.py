@@ -107,7 +107,7 @@ class TrainingRun:
     def inputs(self) -> Iterator[Inputs]:
         """The batches from the current step on, on the device."""
         for batch in self.train_images.batches(self.progress.step, self.config.steps):
-            if self.config.model.dropout:
+            if models.draws(self.config.model):
                 seed_dropout(self.config.seed, batch.step, self.ranks.rank)
             yield to_device(batch, self.labels, self.ranks)
 

@@ -79,15 +79,9 @@ def test_features_only_takes_the_nearer_label_and_the_first_of_equals() -> None:
 def groups_of(ranks: Ranks, mix: Any, *sets: str) -> list[Group]:
     pool = mixing_pool(ranks, SUPERVISED, *sets, unlabelled=0)
     made = context(SUPERVISED, *sets, rows=0)
-    base = Objective(made.config, CLASSES).groups(_with_strong(pool.inputs), pool.pseudo)
+    base = Objective(made.config, CLASSES).groups(pool.inputs, pool.pseudo)
     groups: list[Group] = mix(made).groups(base, pool)
     return groups
-
-
-def _with_strong(inputs: Any) -> Any:
-    unlabelled = inputs.unlabelled
-    object.__setattr__(unlabelled, "strong", unlabelled.weak)
-    return inputs
 
 
 def test_mixup_stands_in_for_the_clean_images_and_regmixup_beside_them() -> None:

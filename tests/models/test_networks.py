@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline import models
 from pipeline.config.options import ModelConfig, OptimizerConfig
+from pipeline.models.headed import Parts
 from pipeline.models.wide_resnet import Block
 from pipeline.training.optimization import build_optimizer
 
@@ -49,6 +50,46 @@ def test_parameter_counts(name: str, classes: int, parameters: int, features: in
         logits, pooled = model(torch.zeros(2, 3, size, size))
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert (logits.shape, pooled.shape) == ((2, classes), (2, features))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("resnet-18", (64, 64, 64), (128, 32, 32)),
+        ("densenet-121", (256, 64, 64), (512, 32, 32)),
+        ("vgg-16", (64, 32, 32), (128, 16, 16)),
+        ("preact-18", (64, 64, 64), (128, 32, 32)),
+        ("resnet-32", (16, 64, 64), (32, 32, 32)),
+        ("wrn-26-10", (160, 64, 64), (320, 32, 32)),
+        ("wrn-37-2", (32, 32, 32), (64, 16, 16)),
+        ("swin-v2-t", (16, 16, 96), (8, 8, 192)),
+    ],
+)
+def test_stages_after_which_activations_may_change(name: str, first: Any, second: Any) -> None:
+    with sizes_alone(name):
+        model = models.build(ModelConfig(name=name), 10, 0, 64)
+        for stage, wanted in enumerate((first, second), start=1):
+            seen: list[Any] = []
+            logits, _ = model(torch.zeros(2, 3, 64, 64), stage, lambda x, seen=seen: seen.append(x) or x)
+            assert [tuple(x.shape) for x in seen] == [(2, *wanted)]
+            assert logits.shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-32"])
+def test_an_interruption_changes_nothing_by_itself(name: str) -> None:
+    model, images = models.build(ModelConfig(name=name), 10, 0, 32), torch.randn(4, 3, 16, 16)
+    for stage in (1, 2):
+        assert torch.equal(model(images, stage, lambda x: x)[0], model(images)[0])
+    assert not torch.equal(model(images, 1, lambda x: x.flip(0))[0], model(images)[0])
+
+
+def test_a_network_without_stages_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    monkeypatch.setitem(models.SMALL_NETWORKS, "bare", lambda classes: Parts(layers, nn.Linear(4, classes)))
+    models.check("bare")
+    with pytest.raises(ValueError, match=r"mix=manifold: model.name=bare has no 2 stages .* mixing.layers=0"):
+        models.check("bare", 2)
+    models.check("wrn-10-1", 2)
 
 
 def test_decayed_parameters() -> None:
@@ -166,6 +207,16 @@ def test_dropout_is_for_training_and_before_the_head(name: str) -> None:
     logits, features = dropped.train()(images)
     torch.manual_seed(0)
     torch.testing.assert_close(logits, dropped.head(nn.functional.dropout(features, 0.5)))
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", *models.PHOTO_NAMES, *models.SMALL_NETWORKS])
+def test_networks_that_draw_are_known(name: str) -> None:
+    """A run seeds torch's generators each step for them, else it would not be the same when resumed."""
+    with torch.device("meta"):
+        modules = list(models.build(ModelConfig(name=name), 10, 0).modules())
+    drawing = any(m.p > 0 for m in modules if isinstance(m, torchvision.ops.StochasticDepth | nn.Dropout))
+    assert models.draws(ModelConfig(name=name)) == drawing
+    assert models.draws(ModelConfig(name=name, dropout=0.1))
 
 
 def test_weights_are_a_function_of_the_seed() -> None:

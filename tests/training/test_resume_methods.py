@@ -17,6 +17,7 @@ METHODS = {
     "random": ("algorithm=fixmatch", "mix=random"),
     "all": ("algorithm=flexmatch", "mix=all", "unlabelled.threshold=0.2"),
     "mixup": ("algorithm=supervised", "mix=mixup", "loss.name=focal", "model.dropout=0.3"),
+    "manifold": ("algorithm=supervised", "mix=manifold", "loss.name=mbls"),
     "release": ("algorithm=softmatch", "mix=calibratemix", "recipe=release"),
 }
 

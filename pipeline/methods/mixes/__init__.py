@@ -4,6 +4,7 @@ config/options.py."""
 from collections.abc import Callable
 
 from pipeline.methods.mixes.calibratemix import CalibrateMix
+from pipeline.methods.mixes.manifold import ManifoldMixup
 from pipeline.methods.mixes.mixup import Mixup, RegMixup
 from pipeline.methods.mixes.mixup_all import MixupAll
 from pipeline.methods.mixes.none import NoMix
@@ -17,4 +18,5 @@ MIXES: dict[str, Callable[[MethodContext], Mix]] = {
     "all": MixupAll,
     "mixup": Mixup,
     "regmixup": RegMixup,
+    "manifold": ManifoldMixup,
 }
