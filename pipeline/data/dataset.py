@@ -15,7 +15,9 @@ from pipeline.config.options import Config
 from pipeline.data.ffcv_start import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType, Reader
 
 FIELDS = {"image": 2, "label": 1, "index": 1}  # name: FFCV's number of an RGB image, of an integer
-NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "webvision")  # others are folders
+NAMED_SETS = (  # others are folders
+    "digits", "cifar10", "cifar100", "svhn", "stl10", "fashion_mnist", "tiny_imagenet", "imagenet", "webvision",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

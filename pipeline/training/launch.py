@@ -37,7 +37,7 @@ def launch(config: Config, folder: RunFolder) -> int:
 def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     """What the config alone cannot tell: GPUs, model name, ranks, run folder. Raises ValueError."""
     devices.check()
-    models.check(config.model.name)
+    models.check(config.model.name, dataset.image_size)
     resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if config.compile:
         check_compiler(config.compile, "cuda" if torch.cuda.is_available() else "cpu")
