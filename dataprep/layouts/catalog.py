@@ -22,7 +22,8 @@ class DataSet:
 
     labels_per_class: label counts for which splits are drawn by default, as far as classes are large enough.
     flip: whether images may be mirrored. needs_source: it is read from files in --source (default DATA/raw/NAME).
-    download: missing files can be downloaded. where_from: lines that tell how to get them otherwise.
+    download: missing files can be downloaded. long_tails: ratios for which long-tailed splits are drawn by default, as
+    far as classes are large enough. where_from: lines that tell how to get them otherwise.
     """
 
     list: Callable[[ListingRequest], Listing]
@@ -30,6 +31,7 @@ class DataSet:
     flip: bool
     needs_source: bool = True
     download: bool = False
+    long_tails: tuple[float, ...] = ()
     where_from: str = ""
 
 
@@ -37,8 +39,8 @@ class DataSet:
 # mirrored as in USB and TorchSSL, Fashion-MNIST as in its authors' benchmark and in Random Erasing (Zhong et al. 2020).
 DATASETS: dict[str, DataSet] = {
     "digits": DataSet(list_digits, labels_per_class=(1, 4, 25), flip=False, needs_source=False),
-    "cifar10": DataSet(list_cifar10, labels_per_class=(4, 25, 400), flip=True, download=True),
-    "cifar100": DataSet(list_cifar100, labels_per_class=(4, 25, 100), flip=True, download=True),
+    "cifar10": DataSet(list_cifar10, labels_per_class=(4, 25, 400), flip=True, download=True, long_tails=(10, 100)),
+    "cifar100": DataSet(list_cifar100, labels_per_class=(4, 25, 100), flip=True, download=True, long_tails=(10, 100)),
     "svhn": DataSet(list_svhn, labels_per_class=(4, 100), flip=True, download=True),
     "stl10": DataSet(list_stl10, labels_per_class=(4, 100), flip=True, download=True),
     "fashion_mnist": DataSet(list_fashion_mnist, labels_per_class=(4, 25, 400), flip=True, download=True),

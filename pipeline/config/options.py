@@ -155,7 +155,8 @@ class Config:
     recipe: str = option("paper", "preset of the mathematics: the paper's, or the authors' release", tuple(RECIPES))
     budget: str | None = option(None, "preset of length and cadence", tuple(BUDGETS))
     labels: str = option(
-        "4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, all, or your own"
+        "4",
+        "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, lt100 (long tail), all, or your own",
     )
     seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
     steps: int = option(PAPER_STEPS, "optimizer steps of the whole run", minimum=1)

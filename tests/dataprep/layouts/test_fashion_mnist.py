@@ -11,6 +11,8 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
+from torchvision.datasets import FashionMNIST
+from torchvision.datasets.utils import calculate_md5
 
 from dataprep.layouts import fashion_mnist
 from dataprep.layouts.array_files import read_idx
@@ -70,13 +72,24 @@ def test_every_place_gives_the_same(made: Path, tmp_path: Path, place: str) -> N
     assert fingerprint(tmp_path / "fashion_mnist") == fingerprint(made)
 
 
-def test_counts_are_compared_with_the_published(tmp_path: Path, capsys: Output) -> None:
-    put_fashion_mnist(tmp_path / "raw/fashion_mnist", COUNTS)
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_source_is_compared_with_the_published(
+    tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """Numbers of images, and the checksum of each file in the form in which it lies there; here one is right."""
+    put_fashion_mnist(tmp_path / "raw/fashion_mnist", COUNTS, packed=packed)
+    name = f"{IMAGES}.gz" if packed else IMAGES
+    official = calculate_md5(tmp_path / "raw/fashion_mnist" / name)
+    resources = [(name, official), *FashionMNIST.resources[1:]] if packed else FashionMNIST.resources
+    monkeypatch.setattr(FashionMNIST, "resources", resources)
+    monkeypatch.setitem(fashion_mnist.MD5, IMAGES, official)
     assert make("fashion_mnist", "--out", tmp_path, "--dry-run") == 0
     said = capsys.readouterr().out
     assert "train images: 120, 59,880 fewer than the official 60,000" in said
     assert "test images: 30, 9,970 fewer than the official 10,000" in said
-    assert f"not the official files, checksums differ ({IMAGES}.gz, train-labels-idx1-ubyte.gz)" in said
+    suffix = ".gz" if packed else ""
+    assert f"train: not the official files, checksums differ (train-labels-idx1-ubyte{suffix})" in said
+    assert f"source: 150 images, {150 * 28 * 28:,} bytes" in said
 
 
 def cut_archive(root: Path) -> None:
@@ -163,9 +176,6 @@ def test_an_official_file_of_another_checksum_is_refused(
 
 
 def test_what_is_missing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> None:
-    from torchvision.datasets import FashionMNIST
-    from torchvision.datasets.utils import calculate_md5
-
     put_fashion_mnist(tmp_path / "server", COUNTS)
     there = tmp_path / "raw/fashion_mnist/FashionMNIST/raw"
     there.mkdir(parents=True)
