@@ -39,6 +39,10 @@ class NativeFiles:
         Raises ValueError that names the missing files and where to put them.
         """
         source = request.source_path()
+        if source.is_file() and source.name in self.md5 | self.gz_md5:
+            raise ValueError(
+                f"--source {source}: one of the files of {self.name}; name the folder that holds all of them"
+            )
         if not self._missing(folder := self._fullest(source)):
             return folder
         archive = source if source.is_file() else source / self.archive
@@ -72,8 +76,9 @@ class NativeFiles:
         addresses = [each for each in self.addresses if self.archive or each.rpartition("/")[2] in fetched]
         archive = f", or {self.archive}, as it is, into {source}" if self.archive else ""
         packed = " (plain or .gz)" if self.gz_md5 else ""
+        them = ("it" if len(missing) == 1 else "them") + packed
         return (
-            f"{', '.join(missing)} missing; put them{packed} into {folder}{archive}; fetch "
+            f"{', '.join(missing)} missing; put {them} into {folder}{archive}; fetch "
             f"{' and '.join(addresses)} where there is a network{self.hint}"
         )
 

@@ -142,7 +142,7 @@ def gone(root: Path) -> None:
         (other_file, f"{LABELS}.gz: not an idx file; download it again"),
         (eleventh_class, "label 10 among the 30 test images of 10 classes"),
         (fewer_labels, "29 labels among the 30 test images of 10 classes"),
-        (gone, f"{LABELS} missing; put them (plain or .gz) into "),
+        (gone, f"{LABELS} missing; put it (plain or .gz) into "),
     ],
 )
 def test_what_a_file_should_not_hold(
@@ -160,8 +160,15 @@ def test_missing_files_are_named_where_the_others_are(tmp_path: Path, capsys: Ou
     gone(tmp_path / "FashionMNIST/raw")
     assert make("fashion_mnist", "--out", tmp_path / "data", "--source", tmp_path) == 2
     error = capsys.readouterr().err
-    assert f"{LABELS} missing; put them (plain or .gz) into {tmp_path}/FashionMNIST/raw; fetch http" in error
+    assert f"{LABELS} missing; put it (plain or .gz) into {tmp_path}/FashionMNIST/raw; fetch http" in error
     assert f"/{LABELS}.gz where there is a network" in error and IMAGES not in error
+
+
+def test_one_file_is_not_the_set(tmp_path: Path, capsys: Output) -> None:
+    put_fashion_mnist(tmp_path, COUNTS)
+    assert make("fashion_mnist", "--out", tmp_path / "data", "--source", tmp_path / f"{IMAGES}.gz") == 2
+    error = capsys.readouterr().err
+    assert f"{IMAGES}.gz: one of the files of fashion_mnist; name the folder that holds all of them" in error
 
 
 @pytest.mark.parametrize("packed", [True, False])

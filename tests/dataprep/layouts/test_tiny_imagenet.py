@@ -159,5 +159,5 @@ def test_where_to_get_it(tmp_path: Path, capsys: Output, monkeypatch: pytest.Mon
     assert make("tiny_imagenet", "--out", tmp_path) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "tiny_imagenet cannot be downloaded" in error
-    assert f"{NAME}.zip missing; put them into {tmp_path}/raw/tiny_imagenet; fetch http://127.0.0.1:9/" in error
+    assert f"{NAME}.zip missing; put it into {tmp_path}/raw/tiny_imagenet; fetch http://127.0.0.1:9/" in error
     assert nothing_left(tmp_path, "tiny_imagenet")
