@@ -76,6 +76,7 @@ def _split_request(args: dict[str, Any], data_set: DataSet) -> SplitRequest:
         own=tuple(map(parse_own_split, args["split"])),
         long_tails=tuple(dict.fromkeys(args["long_tail"] or data_set.long_tails)),
         long_tails_explicit=bool(args["long_tail"]),
+        validation=tuple(dict.fromkeys(args["validation"])),
     )
 
 

@@ -30,6 +30,7 @@ class SplitRequest:
     label_fraction: the share of the images in the two fraction splits. own: splits that the user brings, without seed.
     long_tails: ratios of the first class to the last; those above the size of the smallest class, which would leave
     none of the last, are an error where `long_tails_explicit`, otherwise skipped.
+    validation: numbers of images that training is to leave out.
     """
 
     labels_per_class: tuple[int, ...]
@@ -39,6 +40,7 @@ class SplitRequest:
     own: tuple[OwnSplit, ...] = ()
     long_tails: tuple[float, ...] = ()
     long_tails_explicit: bool = False
+    validation: tuple[int, ...] = ()
 
 
 def split_file(folder: Path, name: str) -> Path:
@@ -49,7 +51,7 @@ def split_file(folder: Path, name: str) -> Path:
 def check_label_counts(request: SplitRequest, counts: list[int], classes: list[str]) -> None:
     """Raises ValueError when a class has fewer labelled training images (`counts`) than are explicitly requested.
 
-    Or fewer than a long tail that is requested needs.
+    Likewise where a long tail leaves none of the last class, or the validation images none to train on.
     """
     largest, smallest = max(request.labels_per_class, default=0), min(counts)
     name = classes[counts.index(smallest)]
@@ -63,6 +65,13 @@ def check_label_counts(request: SplitRequest, counts: list[int], classes: list[s
         raise ValueError(
             f"--long-tail {longest:.12g}: class {name!r} has only {smallest} labelled training images, so the last "
             f"class would keep none; request at most {smallest}"
+        )
+    most = max(request.validation, default=0)
+    if most >= sum(counts):
+        raise ValueError(f"--validation {most}: there are only {sum(counts)} labelled training images; hold out fewer")
+    if request.validation and min(request.validation) < len(classes):
+        raise ValueError(
+            f"--validation {min(request.validation)}: hold out one image of each class ({len(classes)}) or more"
         )
 
 
@@ -79,7 +88,7 @@ def wanted_splits(request: SplitRequest, counts: list[int], classes: list[str]) 
     total, asked = sum(stratified_counts(counts, request.label_fraction)), request.label_fraction * sum(counts)
     if total > asked + 1:
         note(f"the stratified split has {total} images, more than {asked:g}: every class gets one at least")
-    return named_draws(fitting, request.label_fraction, len(classes), long_tails)
+    return named_draws(fitting, request.label_fraction, len(classes), long_tails, request.validation)
 
 
 def missing_splits(
