@@ -25,7 +25,10 @@ from pipeline.config.options import LABELLED_ONLY, Config
 from slurm.grids import grid
 from slurm.grids.grid import Grid
 
-PIXELS = {"digits": 32, "cifar10": 32, "cifar100": 32, "svhn": 32, "stl10": 96, "imagenet": 224, "webvision": 224}
+PIXELS = {
+    "digits": 32, "cifar10": 32, "cifar100": 32, "svhn": 32, "stl10": 96, "fashion_mnist": 28, "tiny_imagenet": 64,
+    "imagenet": 224, "webvision": 224,
+}  # fmt: skip
 PHOTOS = 224  # of this size and larger are stored larger than they are used
 PLACE = {
     "dataset", "data", "out", "labels", "seed", "steps", "epochs", "warmup_steps", "warmup_share", "budget", "threads",

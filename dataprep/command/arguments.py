@@ -74,6 +74,8 @@ def _split_request(args: dict[str, Any], data_set: DataSet) -> SplitRequest:
         label_fraction=args["label_fraction"],
         seeds=tuple(dict.fromkeys(args["seeds"])),
         own=tuple(map(parse_own_split, args["split"])),
+        long_tails=tuple(dict.fromkeys(args["long_tail"] or data_set.long_tails)),
+        long_tails_explicit=bool(args["long_tail"]),
         validation=tuple(dict.fromkeys(args["validation"])),
     )
 

@@ -68,7 +68,7 @@ def build(options: BuildOptions) -> str:
             plan = _plan(options, listing, storage, partial)
             rate = encode_missing(plan, listing.reader, workers, options.max_rejected, partial.rejects)
         content = _write(options, listing, storage, native_size, plan, partial)
-    return outcome.made(folder, content, time.monotonic() - start, rate)
+    return outcome.made(folder, content, time.monotonic() - start, rate, listing.remark)
 
 
 def list_images(options: BuildOptions, work: Path) -> Listing:

@@ -1,5 +1,6 @@
 """What can be wrong with options before the source is read: one line that names the option and what it may be."""
 
+import math
 from pathlib import Path
 
 from dataprep.command.options import BuildOptions
@@ -26,6 +27,7 @@ def check(options: BuildOptions) -> None:
         ),
         (_is_plain(options.name), f"--name {options.name!r}: use a plain folder name other than 'raw'"),
         (all(n >= 1 for n in splits.labels_per_class), "--labels-per-class must be at least 1"),
+        (all(1 <= rho < math.inf for rho in splits.long_tails), "--long-tail must be at least 1"),
         (0 < splits.label_fraction <= 1, "--label-fraction must be above 0 and at most 1"),
         (all(0 <= seed < 2**32 for seed in splits.seeds), "--seeds must be from 0 to 4294967295"),
         (len({own.name for own in splits.own}) == len(splits.own), "--split: two splits have the same name"),

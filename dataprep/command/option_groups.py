@@ -91,6 +91,14 @@ def _add_splits(group: "argparse._ArgumentGroup") -> None:
         help="Draw splits with N labelled images per class; by default the numbers usual for the data set.",
     )
     add(
+        "--long-tail",
+        type=float,
+        nargs="+",
+        metavar="RHO",
+        help="Draw long-tailed splits ltRHO: fewer images from class to class, of the last one RHO times fewer than of "
+        "the first, which has as many as the smallest class; by default 10 and 100 for cifar10 and cifar100.",
+    )
+    add(
         "--label-fraction",
         type=float,
         metavar="SHARE",

@@ -20,15 +20,15 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e10 else f"{num_bytes / 1e9:,.0f} GB"
 
 
-def made(folder: Path, content: Manifest, seconds: float, images_per_second: float) -> str:
-    """After writing a data folder."""
+def made(folder: Path, content: Manifest, seconds: float, images_per_second: float, remark: str = "") -> str:
+    """After writing a data folder. remark: as in Listing."""
     counts, size = content["counts"], content["stored_size"]
     megabytes = sum(beton["bytes"] for beton in content["betons"].values()) / 1e6
     return (
         f"{folder}: {ranges(counts)}, "
         f"{counts['rejected']} rejected, {len(content['classes'])} classes, {size}x{size} "
         f"{content['writer']['encoding']}, {megabytes:.1f} MB, {len(content['splits'])} splits, "
-        f"{seconds:.1f} s ({images_per_second:,.0f} images/s)"
+        f"{seconds:.1f} s ({images_per_second:,.0f} images/s){f'; {remark}' if remark else ''}"
     )
 
 

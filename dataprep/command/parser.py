@@ -11,7 +11,8 @@ from dataprep.layouts.catalog import DATASETS
 EXAMPLES = """\
 examples:
   make_beton.py digits                                  comes with scikit-learn: no download
-  make_beton.py cifar10                                 also cifar100, svhn, stl10: downloaded
+  make_beton.py cifar10                                 is downloaded, as are cifar100, svhn, stl10,
+                                                        fashion_mnist and tiny_imagenet
   make_beton.py imagenet                                also webvision: says where their files come from
   make_beton.py folder --source photos --name photos    your own images: class folders, or an archive of them
   make_beton.py folder --source photos --dry-run        says which classes it finds, and writes nothing

@@ -12,6 +12,7 @@ Draw = Callable[[Positions, int], Positions]
 
 # numpy freezes RandomState's stream for good; Generator's may change between versions.
 _PER_CLASS, _PLAIN = 1, 2
+_WHOLE = 1e-9  # what rounding may take from a count that is whole: 49 * 49**-1 is just below 1
 
 
 def class_counts(labels: Positions, num_classes: int) -> list[int]:
@@ -61,6 +62,24 @@ def stratified_counts(counts: list[int], fraction: float) -> list[int]:
     return shares
 
 
+def draw_long_tail(labels: Positions, seed: int, *, num_classes: int, rho: float) -> Positions:
+    """As many positions of each class as `long_tail_counts` says of the smallest; sorted int64.
+
+    With the same seed a longer tail is a subset of a shorter one.
+    """
+    groups = positions_by_class(labels, num_classes)
+    counts = long_tail_counts(min(map(len, groups)), rho, num_classes)
+    return _join(_shuffled(group, seed, _PER_CLASS, c)[: counts[c]] for c, group in enumerate(groups))
+
+
+def long_tail_counts(most: int, rho: float, num_classes: int) -> list[int]:
+    """Images of each class, `most` of the first and 1/rho of that of the last: most * rho^(-k/(K-1)), rounded down.
+
+    So do LDAM (Cao et al. 2019) and what followed it: CIFAR-10 at rho 100 has 12,406 images.
+    """
+    return [int(most * rho ** (-k / (num_classes - 1)) + _WHOLE) for k in range(num_classes)]
+
+
 def draw_validation(labels: Positions, seed: int, *, num_classes: int, count: int) -> Positions:
     """`count` labelled positions that training is to leave out, in proportion to the classes; sorted int64.
 
@@ -88,19 +107,32 @@ def draw_all(labels: Positions, seed: int) -> Positions:
 
 
 def named_draws(
-    per_class: Iterable[int], fraction: float, num_classes: int, validation: Iterable[int] = ()
+    per_class: Iterable[int],
+    fraction: float,
+    num_classes: int,
+    long_tails: Iterable[float] = (),
+    validation: Iterable[int] = (),
 ) -> dict[str, Draw]:
-    """The ways of drawing by name: '4', '25', ... per class, '10pct', '10pct-stratified', 'all', 'validation-5000'."""
+    """The ways of drawing by name.
+
+    '4', '25', ... per class, '10pct', '10pct-stratified', 'lt100', ..., 'all', 'validation-5000'.
+    """
     percent = f"{100 * fraction:.6g}pct"
     draws: dict[str, Draw] = {
         str(count): partial(draw_per_class, num_classes=num_classes, count=count) for count in per_class
     }
     draws[percent] = partial(draw_fraction, fraction=fraction)
     draws[f"{percent}-stratified"] = partial(draw_stratified, num_classes=num_classes, fraction=fraction)
+    draws |= {long_tail_name(rho): partial(draw_long_tail, num_classes=num_classes, rho=rho) for rho in long_tails}
     draws["all"] = draw_all
     for count in validation:
         draws[f"validation-{count}"] = partial(draw_validation, num_classes=num_classes, count=count)
     return draws
+
+
+def long_tail_name(rho: float) -> str:
+    """'lt100'."""
+    return f"lt{rho:.12g}"
 
 
 def _shuffled(positions: Positions, seed: int, tag: int, class_index: int) -> Positions:

@@ -10,7 +10,14 @@ from dataprep.console import note
 from dataprep.data_folder.checksums import file_sha256
 from dataprep.data_folder.manifest import SplitRecord
 from dataprep.data_folder.own_splits import OwnSplit, TrainImages, read_own_split
-from dataprep.data_folder.split_draws import Draw, Positions, class_counts, named_draws, stratified_counts
+from dataprep.data_folder.split_draws import (
+    Draw,
+    Positions,
+    class_counts,
+    long_tail_name,
+    named_draws,
+    stratified_counts,
+)
 
 Records = dict[str, SplitRecord]
 
@@ -21,6 +28,8 @@ class SplitRequest:
 
     labels_per_class: label counts; counts that a class cannot meet are an error where `explicit`, otherwise skipped.
     label_fraction: the share of the images in the two fraction splits. own: splits that the user brings, without seed.
+    long_tails: ratios of the first class to the last; those above the size of the smallest class, which would leave
+    none of the last, are an error where `long_tails_explicit`, otherwise skipped.
     validation: numbers of images that training is to leave out.
     """
 
@@ -29,6 +38,8 @@ class SplitRequest:
     label_fraction: float
     seeds: tuple[int, ...]
     own: tuple[OwnSplit, ...] = ()
+    long_tails: tuple[float, ...] = ()
+    long_tails_explicit: bool = False
     validation: tuple[int, ...] = ()
 
 
@@ -40,14 +51,20 @@ def split_file(folder: Path, name: str) -> Path:
 def check_label_counts(request: SplitRequest, counts: list[int], classes: list[str]) -> None:
     """Raises ValueError when a class has fewer labelled training images (`counts`) than are explicitly requested.
 
-    Likewise where the validation images leave none to train on.
+    Likewise where a long tail leaves none of the last class, or the validation images none to train on.
     """
     largest, smallest = max(request.labels_per_class, default=0), min(counts)
+    name = classes[counts.index(smallest)]
     if request.explicit and largest > smallest:
-        name = classes[counts.index(smallest)]
         raise ValueError(
             f"--labels-per-class {largest}: class {name!r} has only {smallest} labelled training images; "
             f"request at most {smallest}"
+        )
+    longest = max(request.long_tails, default=0)
+    if request.long_tails_explicit and longest > smallest:
+        raise ValueError(
+            f"--long-tail {longest:.12g}: class {name!r} has only {smallest} labelled training images, so the last "
+            f"class would keep none; request at most {smallest}"
         )
     most = max(request.validation, default=0)
     if most >= sum(counts):
@@ -61,15 +78,17 @@ def check_label_counts(request: SplitRequest, counts: list[int], classes: list[s
 def wanted_splits(request: SplitRequest, counts: list[int], classes: list[str]) -> dict[str, Draw]:
     """The ways of drawing that a set with `counts` labelled training images per class allows; notes those it skips."""
     smallest = min(counts)
-    skipped = [str(count) for count in request.labels_per_class if count > smallest]
-    if skipped:
-        name = classes[counts.index(smallest)]
+    name = classes[counts.index(smallest)]
+    if skipped := [str(count) for count in request.labels_per_class if count > smallest]:
         note(f"no splits with {', '.join(skipped)} labels per class: class {name!r} has only {smallest} images")
+    if skipped := [long_tail_name(rho) for rho in request.long_tails if rho > smallest]:
+        note(f"no splits {', '.join(skipped)}: class {name!r} has only {smallest} images")
     fitting = [count for count in request.labels_per_class if count <= smallest]
+    long_tails = [rho for rho in request.long_tails if rho <= smallest]
     total, asked = sum(stratified_counts(counts, request.label_fraction)), request.label_fraction * sum(counts)
     if total > asked + 1:
         note(f"the stratified split has {total} images, more than {asked:g}: every class gets one at least")
-    return named_draws(fitting, request.label_fraction, len(classes), request.validation)
+    return named_draws(fitting, request.label_fraction, len(classes), long_tails, request.validation)
 
 
 def missing_splits(

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from dataprep.sources.entries import Content
@@ -31,7 +32,25 @@ def open_image(content: Content) -> Image.Image:
 def decode(content: Content, recipe: Recipe) -> Image.Image:
     """Decode one image and make it square. Raises whatever PIL's plugins raise, which can be nearly anything."""
     with open_image(content) as opened:
+        _check_depth(opened)
         return to_square(opened, recipe.size, recipe.resize)
+
+
+def _check_depth(image: Image.Image) -> None:
+    """Raises ValueError for a grey image of 16 or more bits, or of floating-point numbers, that 8 bits cannot hold.
+
+    PIL's conversion, and so torchvision's loader, would clip its values at 255: a white image, without a word. How it
+    should be scaled instead is anyone's guess.
+    """
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
+        return
+    values = np.asarray(image)
+    lowest, highest = values.min(), values.max()
+    if lowest < 0 or highest > 255 or (values != np.rint(values)).any():
+        raise ValueError(
+            f"grey values from {lowest:g} to {highest:g}, which 8 bits do not hold and clipping would lose; convert it "
+            "to 8 bits"
+        )
 
 
 def to_square(image: Image.Image, size: int, resize: str) -> Image.Image:

@@ -1,19 +1,24 @@
-"""Arrays out of CIFAR's pickles, SVHN's .mat and STL-10's .bin files: nothing in a file is run, scaled or rounded.
+"""Arrays out of pickles (CIFAR), .mat (SVHN), .bin (STL-10) and idx files: nothing in a file is run, scaled or rounded.
 
 Whatever a file holds that its format does not promise is a ValueError that names the file.
 """
 
+import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataprep.console import plural
 from dataprep.layouts.safe_pickle import load_arrays
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 REMEDY = "download it again"
+_GZIP = b"\x1f\x8b"
+_IDX_BYTES = 0x08  # what an idx file calls numbers of 8 bits without a sign
 
 
 def read_batch(file: Path, labels_key: str, side: int) -> tuple[Images, Labels]:
@@ -58,6 +63,32 @@ def read_bytes(file: Path, *shape: int) -> Images:
     if len(data) % each:
         raise ValueError(f"{file}: {len(data):,} bytes are no whole number of images of {each:,} bytes; {REMEDY}")
     return data.reshape(-1, *shape)
+
+
+def read_idx(file: Path, dimensions: int) -> Images:
+    """The uint8 array of so many dimensions in an idx file (the format of MNIST), plain or compressed by gzip."""
+    data = _unpacked(file)
+    if len(data) < 4 or data[:2] != bytes(2):
+        raise ValueError(f"{file}: not an idx file; {REMEDY}")
+    if data[2:4] != bytes([_IDX_BYTES, dimensions]):
+        raise ValueError(f"{file}: not an idx file of bytes in {plural(dimensions, 'dimension')}; {REMEDY}")
+    start = 4 + 4 * dimensions
+    shape = [int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4)]
+    found, promised = max(len(data) - start, 0), int(np.prod(shape, dtype=object))
+    if found != promised:
+        raise ValueError(
+            f"{file}: {found:,} bytes, but its header says {' x '.join(map(str, shape))} = {promised:,}; {REMEDY}"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _unpacked(file: Path) -> bytes:
+    """The content of a file, decompressed if it begins as gzip does."""
+    data = file.read_bytes()
+    try:
+        return gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file}: its compressed data is damaged ({_one_line(error)}); {REMEDY}") from error
 
 
 def _eight_bit(file: Path, images: Any) -> Images:

@@ -37,7 +37,7 @@ class ArraySet:
     def add(
         self, subset: str, images: NDArray[np.uint8], labels: Iterable[int], names: list[str], published: int
     ) -> None:
-        """Add a subset: images [N,H,W,3] or [N,3,H,W], labels [N], read from files `names`.
+        """Add a subset: images [N,H,W,3], [N,3,H,W] or, if they are grey, [N,H,W]; labels [N]; read from files `names`.
 
         A label is the number of a class, or -1 for none, except among test images.
 
@@ -55,7 +55,7 @@ class ArraySet:
                 f"({', '.join(names)}); download it again"
             )
         self._write(subset, images)
-        reader, bytes_each = len(self.readers) - 1, 3 * self.size**2
+        reader, bytes_each = len(self.readers) - 1, self.size**2 * (1 if images.ndim == 3 else 3)
         (self.test if subset == TEST else self.train).extend(
             Entry(path=f"{subset}/{i:06d}", label=n, size=bytes_each, offset=i, reader=reader)
             for i, n in enumerate(numbers)
@@ -76,7 +76,7 @@ class ArraySet:
     def _check(self, subset: str, images: NDArray[np.uint8], names: Iterable[str], published: int) -> None:
         from torchvision.datasets.utils import check_md5  # torch takes seconds to import
 
-        changed = [name for name in names if not check_md5(self.folder / name, self.files.md5[name])]
+        changed = [name for name in names if not check_md5(self.folder / name, self.files.checksum(name))]
         if changed and len(images) == published:
             raise ValueError(
                 f"{self.folder}: {', '.join(changed)} has as many images as the official file but another checksum; "
@@ -87,8 +87,9 @@ class ArraySet:
         self.notes += compare_count(f"{self.files.name} {subset} images", len(images), published)
 
     def _write(self, subset: str, images: NDArray[np.uint8]) -> None:
-        file, shape = self.work / f"{subset}.npy", (len(images), self.size, self.size, 3)
-        channels_first = images.shape[-1] != 3
+        file, grey = self.work / f"{subset}.npy", images.ndim == 3
+        shape = (len(images), self.size, self.size) if grey else (len(images), self.size, self.size, 3)
+        channels_first = not grey and images.shape[-1] != 3
         with file.open("wb") as out:  # not through a memory map, where a full disk is a fatal signal
             np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for start in range(0, len(images), BLOCK):

@@ -50,7 +50,8 @@ class Listing:
     validation: labelled images that the source keeps apart from both, to choose by.
     has_test_split: the source names its test images itself, so `test_fraction` was not used.
     native_size: side in pixels shared by all images (square), 0 if they have none in common, None if unknown.
-    notes: what the user should know about the source, one line each.
+    notes: what the user should know about the source, one line each. remark: what the last line should say again, of
+    what the set's parts are; '' for nothing.
     """
 
     classes: list[str]
@@ -61,6 +62,7 @@ class Listing:
     native_size: int | None = None
     validation: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remark: str = ""
 
     def parts(self) -> dict[str, list[Entry]]:
         """The images of each beton, by its name; a set without validation images has two."""

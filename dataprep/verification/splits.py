@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataprep.data_folder.manifest import Manifest, SplitRecord
-from dataprep.data_folder.split_draws import class_counts, stratified_counts
+from dataprep.data_folder.split_draws import class_counts, long_tail_counts, stratified_counts
 from dataprep.data_folder.split_files import split_file
 from dataprep.verification.rules import Rules, file_faults, violated
 
@@ -46,6 +46,9 @@ def _drawn_as_named(kind: str, labels: NDArray[np.int64], drawn: NDArray[np.int6
         yield (counts == int(kind)).all(), f"does not have exactly {kind} images of every class"
     elif kind == "all":
         yield (counts == available).all(), "does not have all labelled images"
+    elif kind.startswith("lt"):
+        tail = long_tail_counts(min(available.tolist()), float(kind.removeprefix("lt")), len(available))
+        yield counts.tolist() == tail, "does not have the images of every class that its name promises"
     elif kind.startswith("validation-"):
         shares = stratified_counts(available.tolist(), int(kind.removeprefix("validation-")) / available.sum())
         yield counts.tolist() == shares, "does not have the images of every class that its name promises"

@@ -190,7 +190,8 @@ class Config:
     recipe: str = option("paper", "preset of the mathematics: the paper's, or the authors' release", tuple(RECIPES))
     budget: str | None = option(None, "preset of length and cadence", tuple(BUDGETS))
     labels: str = option(
-        "4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, all, or your own"
+        "4",
+        "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, lt100 (long tail), all, or your own",
     )
     validation: int | None = option(
         None, "images held out of training (make_beton.py --validation N); null = the folder's own, 0 = none", minimum=0

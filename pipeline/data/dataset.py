@@ -4,6 +4,7 @@ Everything a user can get wrong about data is one ``ValueError`` here: no proces
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 from pipeline.config.options import Config
 from pipeline.data.ffcv_start import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType, Reader
 
+LONG_TAIL = re.compile(r"lt(\d[\d.]*)")  # names of long-tailed splits: the ratio of the first class to the last
 FIELDS = {"image": 2, "label": 1, "index": 1}  # name: FFCV's number of an RGB image, of an integer
-NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "webvision")  # others are folders
+NAMED_SETS = (  # others are folders
+    "digits", "cifar10", "cifar100", "svhn", "stl10", "fashion_mnist", "tiny_imagenet", "imagenet", "webvision",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,8 @@ def _positions(folder: Path, name: str, config: Config, train: Reader) -> NDArra
 
 def _no_split(folder: Path, manifest: dict[str, Any], config: Config, name: str) -> str:
     known = ", ".join(sorted(manifest["splits"])) or "none"
-    if not config.labels[:1].isdigit() and config.labels != "all":
+    tail = LONG_TAIL.fullmatch(config.labels)
+    if not config.labels[:1].isdigit() and config.labels != "all" and not tail:
         return (
             f"{folder}: no split {config.labels} (has: {known}); add it with {_remedy(config)} "
             f"--split {config.labels}=FILE, or choose another labels="
@@ -188,6 +193,7 @@ def _no_split(folder: Path, manifest: dict[str, Any], config: Config, name: str)
             f"choose labels={fewest} or fewer (splits here: {known})"
         )
     how = f"--labels-per-class {config.labels} " if config.labels.isdigit() else ""
+    how = f"--long-tail {tail[1]} " if tail else how
     return (
         f"{folder}: no split {name} (has: {known}); add it with "
         f"{_remedy(config)} {how}--seeds {config.seed}, or choose another labels= or seed="

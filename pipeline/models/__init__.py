@@ -17,14 +17,20 @@ PHOTO_NAMES = (
 SKIPPING = ("swin-v2-t",)  # leave out blocks at random in training
 SMALL_IMAGES = 64  # pixels up to which a network for photos has the stem for small images
 PHOTOS = 224
+SMALLEST_IMAGES = {"vgg-16": 32}  # pixels; it halves five times, and others halve less or round up
 EPS = 1e-5  # torch's default, as the references
 
 
-def check(name: str, stages: int = 0) -> None:
-    """ValueError where there is no such network, or none that can be interrupted after so many stages."""
+def check(name: str, image_size: int = PHOTOS, stages: int = 0) -> None:
+    """ValueError where there is no such network, its images are too small, or it cannot be cut after so many stages."""
     if name not in (*PHOTO_NAMES, *SMALL_NETWORKS) and wide_shape(name) is None:
         known = f"{WIDE_NAMES}; {', '.join((*PHOTO_NAMES, *SMALL_NETWORKS))}"
         raise ValueError(f"model.name: unknown model {name!r}; known: {known}")
+    if image_size < (smallest := SMALLEST_IMAGES.get(name, 1)):
+        raise ValueError(
+            f"model.name={name}: nothing would be left of images of {image_size} px; choose another network, or make "
+            f"the data folder with --image-size {smallest}"
+        )
     if stages and len(_shapes(name).cuts) < stages:
         raise ValueError(
             f"mix=manifold: model.name={name} has no {stages} stages with a name: choose mixing.layers=0 or mix=mixup"
@@ -43,7 +49,7 @@ def build(config: ModelConfig, num_classes: int, seed: int, image_size: int = PH
     It has a linear ``head``, and makes (logits [B, C], features [B, D]) of images [B, 3, H, W]. ``image_size``: in
     pixels, chooses the stem of networks that have two.
     """
-    check(config.name)
+    check(config.name, image_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if config.name not in (*PHOTO_NAMES, *SMALL_NETWORKS):

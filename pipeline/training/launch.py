@@ -40,7 +40,7 @@ def launch(config: Config) -> int:
 def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     """What the config alone cannot tell: GPUs, model name, ranks, run folder. Raises ValueError."""
     devices.check()
-    models.check(config.model.name, max(config.layers, default=0))
+    models.check(config.model.name, dataset.image_size, max(config.layers, default=0))
     resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if config.compile:
         check_compiler(config.compile, "cuda" if torch.cuda.is_available() else "cpu")

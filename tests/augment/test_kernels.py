@@ -11,7 +11,7 @@ from pipeline.augment.randaugment import rand_augment
 from pipeline.augment.resize import draw_window, resize_window
 from pipeline.randomness import LABELLED, UNLABELLED, draw_key, uniform, uniforms
 
-SHAPES = [(32, 32, 4), (32, 32, 0), (32, 32, 31), (40, 33, 0), (19, 27, 7), (256, 224, 0), (96, 96, 12)]
+SHAPES = [(32, 32, 4), (32, 32, 31), (28, 28, 3), (40, 33, 0), (19, 27, 7), (256, 224, 0), (96, 96, 12)]
 
 
 def batch(size: int, count: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -198,6 +198,21 @@ def test_the_small_stem_keeps_the_size() -> None:
         assert seen == [wanted]
 
 
+def test_what_is_too_small_for_a_network() -> None:
+    """VGG-16 halves five times: torch's own error would come with the first step."""
+    models.check("vgg-16", 32)
+    with pytest.raises(ValueError, match=r"^model.name=vgg-16: nothing would be left of images of 28 px; .*-size 32$"):
+        models.check("vgg-16", 28)
+
+
+@pytest.mark.parametrize("name", ["wrn-28-2", "wrn-37-2", "resnet-18", "preact-18", "resnet-32"])
+def test_images_of_28_px(name: str) -> None:
+    """Fashion-MNIST's: no multiple of the strides, and none of these needs one."""
+    with sizes_alone(name):
+        logits, features = models.build(ModelConfig(name=name), 10, 0, 28)(torch.zeros(2, 3, 28, 28))
+    assert logits.shape == (2, 10) and features.ndim == 2
+
+
 @pytest.mark.parametrize("name", ["wrn-10-1", "resnet-32"])
 def test_dropout_is_for_training_and_before_the_head(name: str) -> None:
     images = torch.randn(4, 3, 32, 32)

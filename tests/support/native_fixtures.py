@@ -1,5 +1,6 @@
-"""Tiny sets in the formats of the originals: CIFAR's pickles, SVHN's .mat, STL-10's .bin, ILSVRC's kit."""
+"""Tiny sets in the formats of the originals: CIFAR's pickles, SVHN's .mat, STL-10's .bin, idx files, ILSVRC's kit."""
 
+import gzip
 import io
 import pickle
 import shutil
@@ -88,9 +89,53 @@ def put_stl10(root: Path, labelled: int, unlabelled: int) -> dict[str, Labelled]
     return written
 
 
-def jpeg(name: str, size: tuple[int, int] = (40, 30)) -> bytes:
+def idx(array: np.ndarray) -> bytes:
+    """An idx file of bytes: two zeros, the type, the dimensions, their sizes from the high byte down, the numbers."""
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def put_fashion_mnist(root: Path, counts: dict[str, int], *, packed: bool = True) -> dict[str, Labelled]:
+    """The four files, as .gz or unpacked; counts: images of train and t10k. Grey images as they should be stored."""
+    root.mkdir(parents=True, exist_ok=True)
+    written: dict[str, Labelled] = {}
+    for seed, (part, count) in enumerate(counts.items()):
+        images = np.random.RandomState(300 + seed).randint(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) * 7 + seed) % 10
+        for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            data = idx(array)
+            put(root / (f"{name}.gz" if packed else name), gzip.compress(data) if packed else data)
+        stored = np.repeat(images[..., None], 3, axis=3)
+        written[part] = [(image, int(label)) for image, label in zip(stored, labels, strict=True)]
+    return written
+
+
+def put_tiny_imagenet(root: Path, wnids: list[str], per_class: int, val: int) -> dict[str, list[tuple[bytes, str]]]:
+    """The folder tiny-imagenet-200 below `root`, a few grey images among the others; (JPEG, wnid) of train and val."""
+    folder, size = root / "tiny-imagenet-200", (64, 64)
+    put(folder / "wnids.txt", "".join(f"{wnid}\n" for wnid in wnids).encode())
+    put(folder / "words.txt", "".join(f"{wnid}\ta word, another\n" for wnid in wnids).encode())
+    written: dict[str, list[tuple[bytes, str]]] = {"train": [], "val": []}
+    for wnid in wnids:
+        for i in range(per_class):
+            data = jpeg(f"{wnid}_{i}", size, "L" if i == 0 else "RGB")
+            put(folder / f"train/{wnid}/images/{wnid}_{i}.JPEG", data)
+            written["train"].append((data, wnid))
+        put(folder / f"train/{wnid}/{wnid}_boxes.txt", f"{wnid}_0.JPEG\t0\t0\t62\t62\n".encode())
+    lines = []
+    for i in range(val):
+        data, wnid = jpeg(f"val_{i}", size), wnids[i * 3 % len(wnids)]
+        put(folder / f"val/images/val_{i}.JPEG", data)
+        lines.append(f"val_{i}.JPEG\t{wnid}\t0\t32\t44\t62\n")
+        written["val"].append((data, wnid))
+    put(folder / "val/val_annotations.txt", "".join(lines).encode())
+    for i in range(2):
+        put(folder / f"test/images/test_{i}.JPEG", jpeg(f"test_{i}", size))
+    return written
+
+
+def jpeg(name: str, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pixels(name, size)).save(out, "JPEG", quality=95)
+    Image.fromarray(pixels(name, size)).convert(mode).save(out, "JPEG", quality=95)
     return out.getvalue()
 
 

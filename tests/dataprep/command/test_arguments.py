@@ -24,6 +24,8 @@ from tests.support.dataprep_fixtures import make
         (["digits", "--name", "../up"], ["--name"]),
         (["digits", "--image-size", "64", "--stored-size", "32"], ["--image-size 64", "--stored-size 32"]),
         (["digits", "--jpeg-quality", "101"], ["--jpeg-quality"]),
+        (["digits", "--long-tail", "0.5"], ["--long-tail must be at least 1"]),
+        (["digits", "--long-tail", "nan"], ["--long-tail must be at least 1"]),
         (["cifar10", "--classes", "50"], ["--classes must name at least 2"]),
         (["cifar10", "--no-extra"], ["--no-extra is an option of svhn and folder only"]),
     ],

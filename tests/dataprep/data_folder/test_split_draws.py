@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataprep.data_folder.split_draws import (
     draw_all,
     draw_fraction,
+    draw_long_tail,
     draw_per_class,
     draw_stratified,
     draw_validation,
+    long_tail_counts,
     named_draws,
     positions_by_class,
     stratified_counts,
@@ -77,6 +79,47 @@ def test_shares_of_classes_add_up(counts: list[int], fraction: float) -> None:
         assert share <= fraction * count + 1
 
 
+@given(label_arrays, seeds, st.floats(1, 300), st.floats(1, 300))
+def test_long_tails(labels: np.ndarray, seed: int, one: float, other: float) -> None:
+    """Counts follow the formula, of the smallest class; no image twice, a longer tail within a shorter one."""
+    short, long = sorted((one, other))
+    positions, fewer = (draw_long_tail(labels, seed, num_classes=CLASSES, rho=rho) for rho in (short, long))
+    assert is_sorted_unique(positions) and (labels[positions] >= 0).all() and np.isin(fewer, positions).all()
+    smallest = min(int((labels == c).sum()) for c in range(CLASSES))
+    counts = np.bincount(labels[positions], minlength=CLASSES).tolist()
+    assert counts == long_tail_counts(smallest, short, CLASSES) and counts[0] == smallest
+    assert np.array_equal(positions, draw_long_tail(labels, seed, num_classes=CLASSES, rho=short))
+
+
+@given(st.integers(1, 10_000), st.floats(1, 1000), st.integers(2, 200))
+def test_counts_of_a_long_tail(most: int, rho: float, classes: int) -> None:
+    """Each is the formula rounded down, exactly so where the formula is whole."""
+    counts = long_tail_counts(most, rho, classes)
+    assert counts[0] == most and counts == sorted(counts, reverse=True)
+    for k, count in enumerate(counts):
+        exact = most * rho ** (-k / (classes - 1))
+        assert -1e-6 < exact - count < 1 or count - exact < 1e-6
+    assert (counts[-1] >= 1) == (rho <= most)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(2, 30))
+@example(1, 49, 2)
+def test_the_last_class_of_a_long_tail_is_exact(last: int, rho: int, classes: int) -> None:
+    """Floating-point numbers make 49 * 49**-1 less than 1."""
+    assert long_tail_counts(last * rho, rho, classes)[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("most", "classes", "rho", "total"),
+    [(5000, 10, 10, 20_431), (5000, 10, 100, 12_406), (500, 100, 10, 19_573), (500, 100, 100, 10_847)],
+)
+def test_long_tails_of_cifar_are_the_literatures(most: int, classes: int, rho: int, total: int) -> None:
+    """The sizes that papers print of CIFAR-10-LT and CIFAR-100-LT; and the expression of LDAM's public code."""
+    counts = long_tail_counts(most, rho, classes)
+    assert sum(counts) == total
+    assert counts == [int(most * ((1 / rho) ** (k / (classes - 1.0)))) for k in range(classes)]
+
+
 @pytest.mark.parametrize(("per_class", "total"), [(22, 88), (15, 60), (1, 40), (130, 520)])
 def test_ten_percent_of_small_classes(per_class: int, total: int) -> None:
     """Of 40 classes; rounded class by class they were 8.9%, 13.3%, 100% and 10%."""
@@ -90,7 +133,7 @@ def test_classes_partition_the_labelled() -> None:
 
 def test_seeds_differ_and_repeat() -> None:
     labels = np.repeat(np.arange(10), 100)
-    for draw in (value for name, value in named_draws([4], 0.1, 10).items() if name != "all"):
+    for draw in (value for name, value in named_draws([4], 0.1, 10, [20]).items() if name != "all"):
         drawn = [draw(labels, seed).tolist() for seed in range(5)]
         assert len({tuple(positions) for positions in drawn}) == 5
         assert draw(labels, 3).tolist() == drawn[3]
@@ -101,10 +144,29 @@ def test_draws_never_change() -> None:
     labels = np.arange(30) % 3
     assert draw_per_class(labels, 0, num_classes=3, count=2).tolist() == [0, 4, 5, 20, 22, 27]
     assert draw_fraction(labels, 1, fraction=0.2).tolist() == [0, 3, 6, 11, 17, 28]
+    assert draw_long_tail(labels, 0, num_classes=3, rho=5).tolist() == [
+        0,
+        3,
+        4,
+        5,
+        6,
+        9,
+        12,
+        15,
+        16,
+        18,
+        19,
+        20,
+        21,
+        22,
+        24,
+        27,
+    ]
 
 
 def test_names() -> None:
     assert list(named_draws([4, 25], 0.1, 10)) == ["4", "25", "10pct", "10pct-stratified", "all"]
+    assert list(named_draws([], 0.1, 10, [10, 100, 2.5]))[2:] == ["lt10", "lt100", "lt2.5", "all"]
     assert list(named_draws([], 0.1, 10, validation=[50]))[-1] == "validation-50"
     assert "15pct" in named_draws([], 0.15, 10) and "0.5pct-stratified" in named_draws([], 0.005, 10)
 

@@ -20,7 +20,8 @@ def test_cifar10(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_raw(*loaded(folder / "train.beton"), written["train"])
     check_raw(*evaluated(folder), written["test"])
     assert read_manifest(folder)["classes"] == [f"class {c}" for c in range(10)]
-    assert split_kinds(folder) == {"4", "25", "10pct", "10pct-stratified", "all"}
+    assert split_kinds(folder) == {"4", "25", "10pct", "10pct-stratified", "lt10", "all"}
+    assert "no splits lt100: class 'class 0' has only 30 images" in said
     assert len(opened(folder, "25").split) == 250
 
 

@@ -21,7 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = put_tree(out / "source", [*tree_paths(), *(f"unlabelled/{i}.png" for i in range(5))])
     for name, encoding in (("raw-set", "raw"), ("jpg-set", "jpg")):
         words = ("--name", name, "--encoding", encoding, "--labels-per-class", 4, "--seeds", 0)
-        assert make("folder", "--source", source, "--out", out, *words) == 0
+        assert make("folder", "--source", source, "--out", out, *words, "--long-tail", 3) == 0
     return out
 
 
@@ -34,7 +34,7 @@ def test_what_was_made_is_fine(made: Path, name: str, capsys: pytest.CaptureFixt
     before = sorted(made.rglob("*"))
     assert verify(made, name) == 0
     assert (
-        "verified, 36 train (10 to 11 a class, 5 unlabelled), 30 test (10 a class), 4 splits" in capsys.readouterr().out
+        "verified, 36 train (10 to 11 a class, 5 unlabelled), 30 test (10 a class), 5 splits" in capsys.readouterr().out
     )
     assert sorted(made.rglob("*")) == before
 
@@ -100,12 +100,12 @@ def other_counts(folder: Path) -> None:
     edit_manifest(folder, lambda content: content["counts"].update(test=31))
 
 
-def unbalanced(folder: Path) -> None:
-    positions = np.load(folder / "splits/4-seed0.npy")
+def unbalanced(folder: Path, split: str = "4-seed0") -> None:
+    positions = np.load(folder / f"splits/{split}.npy")
     labels = metadata(folder)["f1"]
     spare = np.setdiff1d(np.flatnonzero(labels == 0), positions)[0]
     kept = np.delete(positions, np.flatnonzero(labels[positions] == 1)[0])
-    np.save(folder / "splits/4-seed0.npy", np.sort(np.append(kept, spare)))
+    np.save(folder / f"splits/{split}.npy", np.sort(np.append(kept, spare)))
     mend_hashes(folder)
 
 
@@ -160,6 +160,11 @@ def broken_jpeg(folder: Path) -> None:
         ("raw-set", lambda folder: (folder / "train.beton").unlink(), ["train.beton: missing"]),
         ("raw-set", other_splits, ["10pct-seed0.npy: missing", "4-seed0.npy: sha256 differs", "9-seed9.npy is not"]),
         ("raw-set", unbalanced, ["4-seed0.npy: does not have exactly 4 images of every class"]),
+        (
+            "raw-set",
+            lambda folder: unbalanced(folder, "lt3-seed0"),
+            ["lt3-seed0.npy: does not have the images of every"],
+        ),
         ("raw-set", unlabelled_in_split, ["all-seed0.npy: contains unlabelled images"]),
         ("raw-set", other_label, ["train.beton: labels outside the classes"]),
         ("raw-set", unlabelled_test, ["test.beton: labels outside the classes"]),
