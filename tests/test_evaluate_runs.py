@@ -15,6 +15,7 @@ from pipeline.data.batches import part_sources
 from pipeline.data.dataset import open_dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.evaluate import main
+from pipeline.report.hull_walk import MU
 from pipeline.report.inputs import read_inputs
 from pipeline.report.networks import sample_pseudo_labels, subjects_with_networks
 from pipeline.report.options import ReportOptions
@@ -32,7 +33,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 16 steps on the digits."""
     out = tmp_path_factory.mktemp("runs") / "calibratemix"
     small = ["steps=16", "log_every=2", "eval_every=8", "checkpoint_every=8", "threads=1", "batch.labelled=8"]
-    given = [f"data={data}", f"out={out}", "mix=calibratemix", "precision=fp32", *small]
+    given = [f"data={data}", f"out={out}", "mix=calibratemix", "model.dropout=0.3", "precision=fp32", *small]
     assert train.main(["--config", str(CONFIG), "--set", *given]) == 0
     return out
 
@@ -41,16 +42,22 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
     with np.load(run / "predictions.npz") as saved:
         other = write(tmp_path / "other.npz", saved["logits"][:, ::-1], saved["labels"])
-    facts = report(run, other, "--ood", write_ood(tmp_path), tmp_path / "report")
-    one = facts["runs"][0]
+    asked = ("--ood", write_ood(tmp_path), "--mc-dropout", "3", "--hull-walk", "5")
+    facts = report(run, other, *asked, tmp_path / "report")
+    one, _, mean = facts["runs"]
     assert (one["step"], one["weights"], one["note"], one["num_classes"]) == (16, "ema", "", 10)
     assert set(facts["figures"]) == {
         "reliability-1", "winning-score-1", "margins-1", "wrong-pseudo-labels-1", "reliability-2", "winning-score-2",
-        "training", "pseudo-labels", "disagreement-1-2",
+        "reliability-3", "winning-score-3", "training", "pseudo-labels", "disagreement-1-2", "disagreement-1-3",
+        "hull-walk",
     }  # fmt: skip
-    assert set(one["ood"]) == {"ood.npz", "Gaussian noise"}
+    assert set(one["ood"]) == set(one["ood_scaled"]) == {"ood.npz", "Gaussian noise"}
+    assert mean["name"] == f"{one['name']}, MC dropout" and set(mean["ood"]) == {"Gaussian noise"}
+    assert 0 < abs(mean["scores"]["nll"]["value"] - one["scores"]["nll"]["value"]) < 0.5
+    assert set(one["walks"]) == set(mean["walks"]) == {"", "temperature-scaled"}
+    assert len((tmp_path / "report" / "hull-walk.csv").read_text().splitlines()) == 1 + 4 * len(MU)
     page = (tmp_path / "report" / "index.html").read_text()
-    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 9
+    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 13
     assert re.search(r"Their files in the source: \d{4}, \d{4}", page), "images cannot be traced"
 
 

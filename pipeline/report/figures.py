@@ -19,7 +19,9 @@ from pipeline.report.plots_images import (
     wrong_caption,
 )
 from pipeline.report.plots_training import progress_figure, pseudo_label_figure
+from pipeline.report.plots_walk import walk_figure
 from pipeline.report.pseudo_label_sample import PseudoLabelSample
+from pipeline.report.records import WalkPoint
 from pipeline.report.subjects import RunImages, Subject
 
 WRONG_SHOWN = 12  # wrong pseudo-labels
@@ -32,6 +34,11 @@ TRAINING = "Error and ECE on the test images at every evaluation."
 PSEUDO_LABELS = (
     "Impurity: share of the pseudo-labels in use that are wrong, where the true labels are known. Mask rate: share of "
     "unlabelled images whose pseudo-label is in use."
+)
+WALK = (
+    "Test images moved by mu in a random direction, away from all training images (Thulasidasan et al. 2019, appendix "
+    "D). Where accuracy falls, the winning score should fall with it, and entropy should rise towards the logarithm of "
+    "the number of classes. The numbers are in hull-walk.csv."
 )
 
 
@@ -162,6 +169,14 @@ def _summary(letter: str, of: Subject) -> PredictionSummary:
         predicted=predictions.logits.argmax(axis=1),
         confidence=predictions.sums.confidence,
     )
+
+
+def figures_of_walks(walks: Mapping[str, Mapping[str, Sequence[WalkPoint]]]) -> Iterator[ReportFigure]:
+    """Nothing where --hull-walk was not asked for."""
+    if walks:
+        yield ReportFigure(
+            slug="hull-walk", section="Leaving the convex hull", run="", caption=WALK, figure=walk_figure(walks)
+        )
 
 
 def numbered(figures: Sequence[ReportFigure], number: int, total: int) -> list[ReportFigure]:

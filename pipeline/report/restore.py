@@ -22,7 +22,7 @@ from pipeline.distributed import Ranks
 from pipeline.models.numerics import Numerics
 from pipeline.report.checkpoints import choose_checkpoint
 from pipeline.training import checkpoint
-from pipeline.training.inference import Images, predict
+from pipeline.training.inference import Images, predict, predict_with_features
 from pipeline.training.optimization import MovingAverage
 from pipeline.training.training_run import choose_threads
 
@@ -42,6 +42,10 @@ class Restored:
     def logits(self, images: Images) -> NDArray[np.float32]:
         """Logits [N, C] of the images, in their order."""
         return predict(self.model, images, self.numerics, self.ranks)
+
+    def logits_and_features(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits [N, C], and the features [N, D] that the classifier sees."""
+        return predict_with_features(self.model, images, self.numerics, self.ranks)
 
     def crops(self, beton: Path, indices: Ints | None = None) -> CentralCrops:
         """Central crops as evaluation sees them, of all images or of those at `indices`, resized to the network."""
