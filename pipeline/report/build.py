@@ -22,6 +22,7 @@ from pipeline.report.hull_walk import walk_csv
 from pipeline.report.inputs import Inputs
 from pipeline.report.layout import report_page
 from pipeline.report.options import ReportOptions
+from pipeline.report.plots_confidence import lacking_confidence
 from pipeline.report.records import DifferenceReport, Report, RunReport, report_json
 from pipeline.report.subjects import Subject, subject_of_file
 from pipeline.report.verdicts import notes
@@ -49,7 +50,7 @@ def write_report(options: ReportOptions, inputs: Inputs) -> tuple[Path, list[str
     page = _write(inputs.folder, report, figures)
     if walks:
         write_atomically(inputs.folder / "hull-walk.csv", walk_csv(walks))
-    return page, notes(runs)
+    return page, [*notes(runs), *lacking_confidence([(of.name, of.log) for of in subjects])]
 
 
 def _subjects(options: ReportOptions, inputs: Inputs) -> list[Subject]:

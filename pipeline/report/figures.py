@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.calibration.sums import Floats, Ints
 from pipeline.report.plots import reliability_figure
+from pipeline.report.plots_confidence import confidence_figure
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
     PredictionSummary,
@@ -30,7 +31,11 @@ RELIABILITY = (
     "Bars: accuracy of the test images in each confidence bin, with its 95% interval. Hatched: the gap to the mean "
     "confidence; the dashed diagonal is perfect calibration. Below: how many images have that confidence."
 )
-TRAINING = "Error and ECE on the test images at every evaluation."
+TRAINING = "The training loss, and error and ECE on the test images at every evaluation."
+CONFIDENCE = (
+    "Accuracy and mean winning score of the test images at every evaluation of a training, and how densely these lie. "
+    "Below the diagonal the network is overconfident; overfitting moves it to the right while accuracy stands still."
+)
 PSEUDO_LABELS = (
     "Impurity: share of the pseudo-labels in use that are wrong, where the true labels are known. Mask rate: share of "
     "unlabelled images whose pseudo-label is in use."
@@ -131,6 +136,7 @@ def figures_of_all(subjects: Sequence[Subject]) -> Iterator[ReportFigure]:
     logs = [(of.name, of.log) for of in subjects]
     for slug, caption, figure in (
         ("training", TRAINING, progress_figure(logs)),
+        ("confidence", CONFIDENCE, confidence_figure(logs)),
         ("pseudo-labels", PSEUDO_LABELS, pseudo_label_figure(logs)),
     ):
         if figure:
