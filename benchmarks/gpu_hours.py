@@ -28,7 +28,7 @@ from slurm.grids.grid import Grid
 PIXELS = {"digits": 32, "cifar10": 32, "cifar100": 32, "svhn": 32, "stl10": 96, "imagenet": 224, "webvision": 224}
 PHOTOS = 224  # of this size and larger are stored larger than they are used
 PLACE = {
-    "dataset", "data", "out", "labels", "seed", "steps", "warmup_steps", "warmup_share", "budget", "threads",
+    "dataset", "data", "out", "labels", "seed", "steps", "epochs", "warmup_steps", "warmup_share", "budget", "threads",
     "log_every", "eval_every", "checkpoint_every", "eval_batch", "profile",
 }  # fmt: skip
 # Options that make a step cost what it costs, beside the images' size, the kind of algorithm and whether it mixes.
@@ -64,7 +64,12 @@ class Hours:
         self.seconds: dict[Step, float] = {}
 
     def of(self, config: Config) -> float:
-        """A whole run: steps before mixing begins, and after."""
+        """A whole run: steps before mixing begins, and after. ValueError where it counts epochs."""
+        if config.epochs:
+            raise ValueError(
+                f"dataset={config.dataset}: epochs={config.epochs} counts images that are not here; "
+                "give --set epochs=null steps=N"
+            )
         plain = dataclasses.replace(config, mix="none")
         before = config.steps if config.mix == "none" else min(config.warmup, config.steps)
         spent = before * self._step(plain) if before else 0.0

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tune_host()  # before torch loads the libraries that read it
         from pipeline.training.launch import launch  # torch and FFCV: seconds that --help and a typo need not wait for
 
-        return launch(config, folder)
+        return launch(config)
     except ValueError as error:
         _say(f"error: {error}", error=True)
         return 2

@@ -109,7 +109,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "digits").exists():
-            assert make_beton.main(["digits", "--out", str(folder), "--workers", "1"]) == 0
+            assert make_beton.main(["digits", "--out", str(folder), "--workers", "1", "--validation", "97"]) == 0
             compile_kernels()
     return folder
 

@@ -74,6 +74,7 @@ def _split_request(args: dict[str, Any], data_set: DataSet) -> SplitRequest:
         label_fraction=args["label_fraction"],
         seeds=tuple(dict.fromkeys(args["seeds"])),
         own=tuple(map(parse_own_split, args["split"])),
+        validation=tuple(dict.fromkeys(args["validation"])),
     )
 
 

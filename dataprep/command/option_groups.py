@@ -98,6 +98,14 @@ def _add_splits(group: "argparse._ArgumentGroup") -> None:
         help="Also draw splits in which this share of the training images is labelled; by default 0.1.",
     )
     add(
+        "--validation",
+        type=int,
+        nargs="+",
+        metavar="N",
+        default=[],
+        help="Also draw N training images, in proportion to the classes, that training leaves out and is measured on.",
+    )
+    add(
         "--seeds",
         type=int,
         nargs="+",

@@ -11,7 +11,7 @@ from dataprep.console import note, plural
 from dataprep.data_folder.split_draws import Positions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_DRAWN = re.compile(r"\d+|all|[\d.]+pct.*|.*-seed\d+")  # names that drawn splits have, or might
+_DRAWN = re.compile(r"\d+|all|[\d.]+pct.*|validation-.*|.*-seed\d+")  # names that drawn splits have, or might
 _NPY = b"\x93NUMPY"
 
 

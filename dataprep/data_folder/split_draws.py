@@ -61,6 +61,21 @@ def stratified_counts(counts: list[int], fraction: float) -> list[int]:
     return shares
 
 
+def draw_validation(labels: Positions, seed: int, *, num_classes: int, count: int) -> Positions:
+    """`count` labelled positions that training is to leave out, in proportion to the classes; sorted int64.
+
+    They are the last of each class in the order of which `draw_per_class` and `draw_stratified` take the first, so that
+    with one seed they share an image only where a class has too few for both. Raises ValueError unless some are left.
+    """
+    groups = positions_by_class(labels, num_classes)
+    total = sum(len(group) for group in groups)
+    if count >= total:
+        raise ValueError(f"{count} validation images of {total} labelled ones leave none to train on")
+    shares = stratified_counts([len(group) for group in groups], count / total)
+    drawn = (_shuffled(group, seed, _PER_CLASS, c) for c, group in enumerate(groups))
+    return _join(order[len(order) - share :] for order, share in zip(drawn, shares, strict=True))
+
+
 def draw_fraction(labels: Positions, seed: int, *, fraction: float) -> Positions:
     """`fraction` of all labelled positions, rounded, at least one, regardless of class; sorted int64."""
     labelled = draw_all(labels, seed)
@@ -72,8 +87,10 @@ def draw_all(labels: Positions, seed: int) -> Positions:
     return np.flatnonzero(labels >= 0).astype(np.int64)
 
 
-def named_draws(per_class: Iterable[int], fraction: float, num_classes: int) -> dict[str, Draw]:
-    """The ways of drawing by name: '4', '25', ... per class, '10pct', '10pct-stratified', 'all'."""
+def named_draws(
+    per_class: Iterable[int], fraction: float, num_classes: int, validation: Iterable[int] = ()
+) -> dict[str, Draw]:
+    """The ways of drawing by name: '4', '25', ... per class, '10pct', '10pct-stratified', 'all', 'validation-5000'."""
     percent = f"{100 * fraction:.6g}pct"
     draws: dict[str, Draw] = {
         str(count): partial(draw_per_class, num_classes=num_classes, count=count) for count in per_class
@@ -81,6 +98,8 @@ def named_draws(per_class: Iterable[int], fraction: float, num_classes: int) -> 
     draws[percent] = partial(draw_fraction, fraction=fraction)
     draws[f"{percent}-stratified"] = partial(draw_stratified, num_classes=num_classes, fraction=fraction)
     draws["all"] = draw_all
+    for count in validation:
+        draws[f"validation-{count}"] = partial(draw_validation, num_classes=num_classes, count=count)
     return draws
 
 

@@ -21,6 +21,7 @@ class SplitRequest:
 
     labels_per_class: label counts; counts that a class cannot meet are an error where `explicit`, otherwise skipped.
     label_fraction: the share of the images in the two fraction splits. own: splits that the user brings, without seed.
+    validation: numbers of images that training is to leave out.
     """
 
     labels_per_class: tuple[int, ...]
@@ -28,6 +29,7 @@ class SplitRequest:
     label_fraction: float
     seeds: tuple[int, ...]
     own: tuple[OwnSplit, ...] = ()
+    validation: tuple[int, ...] = ()
 
 
 def split_file(folder: Path, name: str) -> Path:
@@ -36,13 +38,23 @@ def split_file(folder: Path, name: str) -> Path:
 
 
 def check_label_counts(request: SplitRequest, counts: list[int], classes: list[str]) -> None:
-    """Raises ValueError when a class has fewer labelled training images (`counts`) than are explicitly requested."""
+    """Raises ValueError when a class has fewer labelled training images (`counts`) than are explicitly requested.
+
+    Likewise where the validation images leave none to train on.
+    """
     largest, smallest = max(request.labels_per_class, default=0), min(counts)
     if request.explicit and largest > smallest:
         name = classes[counts.index(smallest)]
         raise ValueError(
             f"--labels-per-class {largest}: class {name!r} has only {smallest} labelled training images; "
             f"request at most {smallest}"
+        )
+    most = max(request.validation, default=0)
+    if most >= sum(counts):
+        raise ValueError(f"--validation {most}: there are only {sum(counts)} labelled training images; hold out fewer")
+    if request.validation and min(request.validation) < len(classes):
+        raise ValueError(
+            f"--validation {min(request.validation)}: hold out one image of each class ({len(classes)}) or more"
         )
 
 
@@ -57,7 +69,7 @@ def wanted_splits(request: SplitRequest, counts: list[int], classes: list[str]) 
     total, asked = sum(stratified_counts(counts, request.label_fraction)), request.label_fraction * sum(counts)
     if total > asked + 1:
         note(f"the stratified split has {total} images, more than {asked:g}: every class gets one at least")
-    return named_draws(fitting, request.label_fraction, len(classes))
+    return named_draws(fitting, request.label_fraction, len(classes), request.validation)
 
 
 def missing_splits(

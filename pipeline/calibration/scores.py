@@ -30,6 +30,7 @@ from pipeline.calibration.sums import (
 
 AT_ONCE = 4_000_000  # probabilities in memory at a time: 32 MB of float64
 REPORTED = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")  # in result.json
+TOP = 5  # classes of which one must be right for error_top5
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Sums:
     brier: float
     confidence: Floats
     correct: Floats
+    in_top: int
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(
@@ -58,6 +60,7 @@ class Sums:
             brier=self.brier + other.brier,
             confidence=np.concatenate([self.confidence, other.confidence]),
             correct=np.concatenate([self.correct, other.correct]),
+            in_top=self.in_top + other.in_top,
         )
 
 
@@ -106,6 +109,7 @@ def _sums(probabilities: Floats, labels: Ints, nll: Floats, ece_bins: int) -> Su
         brier=float(brier_score(probabilities, labels).sum()),
         confidence=confidence,
         correct=correct,
+        in_top=int((_rank(probabilities, labels) < TOP).sum()),
     )
 
 
@@ -146,8 +150,9 @@ def metrics(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> dict[st
 
     `logits` real [N, C], `labels` int [N] in [0, C). In percent: `error` (top-1), `ece` (`ece_bins` equal bins
     [lo, hi), last one closed; 10 as the CalibrateMix release reports it), `ece15` (15 equal bins (lo, hi], Guo
-    et al. 2017), `ace` (15 equal-mass bins), `oe` and `ue` (confidence-weighted, bins of `ece`). In natural
-    units: `nll` (nats), `brier` (summed over classes, mean over samples). `num_samples` is an int.
+    et al. 2017), `ace` (15 equal-mass bins), `oe` and `ue` (confidence-weighted, bins of `ece`), `confidence` (mean
+    of the largest probability) and, of more than 5 classes, `error_top5`. In natural units: `nll` (nats), `brier`
+    (summed over classes, mean over samples). `num_samples` is an int.
     ValueError as in `check_predictions`.
     """
     return reported(sums(logits, labels, ece_bins))
@@ -155,8 +160,11 @@ def metrics(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> dict[st
 
 def reported(total: Sums) -> dict[str, float]:
     """The `metrics` of a test set from its sums."""
-    values = scores(total)
-    return {**{name: values[name] for name in REPORTED}, "num_samples": len(total.confidence)}
+    values, num = scores(total), len(total.confidence)
+    found = {name: values[name] for name in REPORTED} | {"confidence": 100 * float(total.confidence.mean())}
+    if total.classwise.count.shape[0] > TOP:
+        found["error_top5"] = 100 * (1 - total.in_top / num)
+    return {**found, "num_samples": num}
 
 
 def check_predictions(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray, Ints]:
@@ -199,6 +207,13 @@ def top_label(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]:
     """Confidence and correctness (0 or 1) of the first most probable class, float64 [N] both."""
     correct = probabilities.argmax(axis=1) == labels
     return probabilities.max(axis=1), correct.astype(np.float64)
+
+
+def _rank(probabilities: Floats, labels: Ints) -> Ints:
+    """Classes that come before the label [N]: more probable, or as probable and of a lower number."""
+    of_label = probabilities[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(probabilities.shape[1]) < labels[:, None]
+    return ((probabilities > of_label) | ((probabilities == of_label) & earlier)).sum(axis=1)
 
 
 def negative_log_likelihood(logits: Floats, labels: Ints) -> Floats:

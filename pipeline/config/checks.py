@@ -1,6 +1,6 @@
 """Combinations of options that make no sense: a ``ValueError`` of one line with the remedy."""
 
-from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, Config
+from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, STOPPING, Config
 
 PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 
@@ -17,11 +17,51 @@ def check(config: Config) -> None:
         _check_mix(config)
     _check_mixing(config)
     _check_candidates(config)
+    _check_epochs(config)
+    _check_evaluation(config)
     if config.algorithm == "softmatch" and config.unlabelled_batch < 2:
         raise ValueError(
             "algorithm=softmatch follows the variance of a batch's confidences, and one unlabelled image has none: "
             "raise batch.labelled or batch.ratio"
         )
+
+
+def _check_epochs(config: Config) -> None:
+    """Epochs are passes over the labelled images, of which semi-supervised training makes thousands."""
+    options = config.optimizer
+    try:
+        milestones = options.milestone_epochs
+    except ValueError:
+        milestones = []
+    if options.schedule == "step" and (not milestones or milestones != sorted(milestones)):
+        raise ValueError(
+            f"optimizer.milestones={options.milestones!r}: optimizer.schedule=step needs rising epochs such as '60 120'"
+        )
+    counted = {
+        "epochs": config.epochs,
+        "optimizer.warmup_epochs": options.warmup_epochs,
+        "optimizer.schedule=step": options.schedule == "step",
+        **{f"{n}=null": getattr(config, n) is None for n in ("log_every", "eval_every", "checkpoint_every")},
+    }
+    named = [name for name, value in counted.items() if value]
+    if named and config.algorithm not in LABELLED_ONLY:
+        raise ValueError(
+            f"{named[0]} counts passes over the labelled images, which algorithm={config.algorithm} makes by the "
+            "thousand: give steps, or choose algorithm=supervised"
+        )
+    if config.epochs and options.warmup_epochs >= config.epochs:
+        raise ValueError(f"optimizer.warmup_epochs={options.warmup_epochs:g} must be below epochs={config.epochs}")
+
+
+def _check_evaluation(config: Config) -> None:
+    options = config.evaluation
+    try:
+        _ = options.goal
+    except ValueError:
+        known = ", ".join(STOPPING)
+        raise ValueError(f"evaluation.stop_at={options.stop_at!r}: write METRIC<=VALUE with one of {known}") from None
+    if options.select == "best_validation" and config.validation == 0:
+        raise ValueError("evaluation.select=best_validation needs validation images: set validation=N, or null")
 
 
 def _check_candidates(config: Config) -> None:

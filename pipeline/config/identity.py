@@ -28,5 +28,6 @@ def changed_options(saved: Mapping[str, Any], config: Config) -> list[tuple[str,
     An option that ``saved`` does not know is younger than its run, which had it at its default.
     """
     before = DEFAULTS | flatten(saved)
-    now = {name: value for name, value in flat_values(config).items() if name not in RESUMABLE_OPTIONS}
+    free = RESUMABLE_OPTIONS | ({"steps"} if config.epochs else set())  # then steps follow from epochs and the data
+    now = {name: value for name, value in flat_values(config).items() if name not in free}
     return [(name, before[name], value) for name, value in now.items() if before[name] != value]

@@ -24,6 +24,9 @@ FORWARDS = ("joint", "observe")
 LOSSES = ("ce", "erl", "focal", "flsd", "mbls", "mmce", "brier")
 MEMBERS = ("both", "labelled", "unlabelled")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16", "fp64")
+SCHEDULES = ("cosine_7_16", "step", "cosine", "constant")
+SELECTIONS = ("last", "best_validation", "best_test")
+STOPPING = ("error", "error_top5", "ece", "nll")  # metrics that evaluation.stop_at may name
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
@@ -49,9 +52,25 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerConfig:
-    lr: float = option(0.03, "learning rate at step 0; it decays by cos(7/16 pi t/T)", minimum=0)
+    lr: float = option(0.03, "learning rate at its peak: at step 0, or after the warm-up", minimum=0)
+    lr_batch: int | None = option(
+        None, "batch that lr is for, and scaled from in proportion; null = the one there is", minimum=1
+    )
+    warmup_epochs: float = option(0.0, "epochs in which lr rises: from lr unscaled, without lr_batch from 0", minimum=0)
+    schedule: str = option(
+        "cosine_7_16", "decay of lr: by cos(7/16 pi t/T), by gamma at each milestone, to 0 by a cosine, none", SCHEDULES
+    )
+    milestones: str = option("", "schedule=step: epochs at which lr drops, such as 60 120 160")
+    gamma: float = option(0.1, "schedule=step: what lr is multiplied by at a milestone", minimum=0)
+    clip: float = option(0.0, "largest L2 norm of the gradient; a longer one is scaled down; 0 = any", minimum=0)
     momentum: float = option(0.9, "Nesterov momentum of SGD", minimum=0)
-    weight_decay: float = option(5e-4, "weight decay of parameters with two or more dimensions", minimum=0)
+    weight_decay: float = option(5e-4, "weight decay of what decay_on says", minimum=0)
+    decay_on: str = option("matrices", "parameters that decay: of two or more dimensions, or all", ("matrices", "all"))
+
+    @property
+    def milestone_epochs(self) -> list[float]:
+        """``milestones`` as numbers. ValueError where it holds something else."""
+        return [float(epoch) for epoch in self.milestones.replace(",", " ").split()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +160,21 @@ class MixingConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationConfig:
     weights: str = option("ema", "weights that are evaluated: the moving average, or the raw ones", ("ema", "raw"))
+    select: str = option(
+        "last", "weights whose numbers result.json gives beside the last: of the lowest error so far", SELECTIONS
+    )
+    stop_at: str | None = option(None, "end at the first evaluation where this holds, such as error_top5<=7")
     ece_bins: int = option(10, "number of bins of ece (ece15 always has 15)", minimum=1)
+
+    @property
+    def goal(self) -> tuple[str, float] | None:
+        """(metric, value) of ``stop_at``. ValueError where it is no such text."""
+        if self.stop_at is None:
+            return None
+        name, _, value = self.stop_at.partition("<=")
+        if name.strip() not in STOPPING:
+            raise ValueError(name)
+        return name.strip(), float(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,8 +190,14 @@ class Config:
     labels: str = option(
         "4", "labelled split: labels per class (4, 25, ...), 10pct, 10pct-stratified, all, or your own"
     )
+    validation: int | None = option(
+        None, "images held out of training (make_beton.py --validation N); null = the folder's own, 0 = none", minimum=0
+    )
     seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
-    steps: int = option(PAPER_STEPS, "optimizer steps of the whole run", minimum=1)
+    steps: int = option(PAPER_STEPS, "optimizer steps of the whole run, unless epochs says", minimum=1)
+    epochs: int | None = option(
+        None, "passes over the labelled images, in place of steps (algorithm=supervised)", minimum=1
+    )
     warmup_steps: int | None = option(
         None, "steps before mixing starts; null = steps x warmup_share, 0 for mixup", minimum=0
     )
@@ -167,9 +206,9 @@ class Config:
         "joint", "all views in one pass as the peers, or observed without gradient, then learned", FORWARDS
     )
     precision: str = option("auto", "number format; auto = bf16 where the hardware has it", PRECISIONS)
-    log_every: int = option(256, "steps between training lines of metrics.jsonl", minimum=1)
-    eval_every: int = option(5120, "steps between evaluations on the test set", minimum=1)
-    checkpoint_every: int = option(5120, "steps between checkpoints", minimum=1)
+    log_every: int | None = option(256, "steps between training lines of metrics.jsonl; null = an epoch", minimum=1)
+    eval_every: int | None = option(5120, "steps between evaluations; null = an epoch", minimum=1)
+    checkpoint_every: int | None = option(5120, "steps between checkpoints; null = an epoch", minimum=1)
     eval_batch: int = option(512, "images per batch and rank in evaluation", minimum=1)
     threads: int = option(0, "CPU threads per rank; 0 = cores / ranks on this machine", minimum=0)
     compile: str | None = option(None, "mode of torch.compile for the network; null = eager", COMPILE_MODES)

@@ -155,6 +155,8 @@ def _convert(kind: type, value: Any) -> Any:
     if kind is bool:
         return value if isinstance(value, bool) else None
     if kind is str:
+        if isinstance(value, list):  # several names or numbers, as optimizer.milestones
+            return " ".join(map(str, value))
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

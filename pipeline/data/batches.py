@@ -61,11 +61,10 @@ def part_sources(
     config: Config, dataset: Dataset, shards: VirtualShards, rank: int = 0, world: int = 1
 ) -> dict[str, PartSource]:
     """The parts that semi-supervised training learns from: weak labelled, weak and strong unlabelled views."""
-    given = dataset.split, shards
     who = config.seed, rank, world
-    sharded, include = config.labels == "all", config.unlabelled.include_labelled
-    labelled = labelled_order(*given, config.batch.labelled, *who, sharded=sharded)
-    unlabelled = unlabelled_order(*given, config.unlabelled_batch, *who, include_labelled=include)
+    left_out = dataset.not_unlabelled(config.unlabelled.include_labelled)
+    labelled = labelled_order(dataset.split, shards, config.batch.labelled, *who, sharded=config.labels == "all")
+    unlabelled = unlabelled_order(left_out, shards, config.unlabelled_batch, *who)
     return {
         "labelled": PartSource(dataset.train_beton, labelled, LABELLED, strong=False),
         "unlabelled": PartSource(dataset.train_beton, unlabelled, UNLABELLED, strong=True),

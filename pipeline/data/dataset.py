@@ -19,6 +19,14 @@ NAMED_SETS = ("digits", "cifar10", "cifar100", "svhn", "stl10", "imagenet", "web
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Validation images: those at ``indices`` [M] of a beton, or all of it (None). No step sees them."""
+
+    beton: Path
+    indices: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """What training needs to know of DATA/NAME."""
 
@@ -34,6 +42,7 @@ class Dataset:
     num_train: int
     train_labels: NDArray[np.int64]  # of the split alone, all that a step may know
     hidden_labels: NDArray[np.int64]  # of every training image, -1 = none: for the log alone
+    validation: HeldOut | None = None
 
     @property
     def train_beton(self) -> Path:
@@ -42,6 +51,12 @@ class Dataset:
     @property
     def test_beton(self) -> Path:
         return self.folder / "test.beton"
+
+    def not_unlabelled(self, include_labelled: bool) -> NDArray[np.int64]:
+        """Positions in train.beton never drawn as unlabelled images: validation, and labels unless included."""
+        indices = self.validation.indices if self.validation else None
+        held_out = np.empty(0, np.int64) if indices is None else indices
+        return held_out if include_labelled else np.union1d(held_out, self.split)
 
 
 def open_dataset(config: Config) -> Dataset:
@@ -53,7 +68,10 @@ def open_dataset(config: Config) -> Dataset:
         if differs := _difference(reader, manifest):
             remedy = f"make the folder again with {_remedy(config)}"
             raise ValueError(f"{folder / name}: {differs} its manifest.json; {remedy}")
+    validation = _validation(folder, manifest, config, train)
     split = _read_split(folder, manifest, config, train)
+    if validation and validation.indices is not None:
+        split = np.setdiff1d(split, validation.indices, assume_unique=True)
     return Dataset(
         folder=folder,
         classes=manifest["classes"],
@@ -67,6 +85,7 @@ def open_dataset(config: Config) -> Dataset:
         num_train=int(train.num_samples),
         train_labels=train.metadata["f1"][split].astype(np.int64),
         hidden_labels=train.metadata["f1"].astype(np.int64),
+        validation=validation,
     )
 
 
@@ -122,11 +141,32 @@ def _read_manifest(folder: Path, config: Config) -> dict[str, Any]:
     return manifest
 
 
+def _validation(folder: Path, manifest: dict[str, Any], config: Config, train: Reader) -> HeldOut | None:
+    if not config.validation:
+        beton = folder / "validation.beton"
+        if config.validation == 0 or not beton.exists():
+            return None
+        if differs := _difference(open_beton(beton), manifest):
+            raise ValueError(f"{beton}: {differs} its manifest.json; make the folder again with {_remedy(config)}")
+        return HeldOut(beton, None)
+    name = f"validation-{config.validation}-seed{config.seed}"
+    if name not in manifest["splits"] or not (folder / "splits" / f"{name}.npy").exists():
+        how = f"--validation {config.validation} --seeds {config.seed}"
+        raise ValueError(
+            f"{folder}: no split {name}; add it with {_remedy(config)} {how}, or choose another validation="
+        )
+    return HeldOut(folder / "train.beton", _positions(folder, name, config, train))
+
+
 def _read_split(folder: Path, manifest: dict[str, Any], config: Config, train: Reader) -> NDArray[np.int64]:
     name = config.split_among(manifest["splits"])
-    path = folder / "splits" / f"{name}.npy"
-    if name not in manifest["splits"] or not path.exists():
+    if name not in manifest["splits"] or not (folder / "splits" / f"{name}.npy").exists():
         raise ValueError(_no_split(folder, manifest, config, name))
+    return _positions(folder, name, config, train)
+
+
+def _positions(folder: Path, name: str, config: Config, train: Reader) -> NDArray[np.int64]:
+    path = folder / "splits" / f"{name}.npy"
     split = np.load(path)
     labels = train.metadata["f1"]
     if split.size == 0 or split.max() >= len(labels) or (labels[split] < 0).any():

@@ -158,14 +158,15 @@ def labelled_order(
     return PartOrder(streams, batch // len(parts), lambda index: np.searchsorted(split, index), mine)
 
 
-def unlabelled_order(
-    split: Ints, shards: VirtualShards, batch: int, seed: int, rank: int, world: int, *, include_labelled: bool
-) -> PartOrder:
-    """This rank's part of the unlabelled batch, out of its own shards; rows are those of its part of a table."""
+def unlabelled_order(left_out: Ints, shards: VirtualShards, batch: int, seed: int, rank: int, world: int) -> PartOrder:
+    """This rank's part of the unlabelled batch, out of its own shards; rows are those of its part of a table.
+
+    ``left_out``: positions that are not drawn, such as labelled or validation images.
+    """
     streams = []
     for shard in shards.owned(rank, world) if batch else ():
         members = np.arange(*shards.bounds(shard), dtype=np.int64)
-        if not include_labelled:
-            members = np.setdiff1d(members, split, assume_unique=True)
+        if len(left_out):
+            members = np.setdiff1d(members, left_out, assume_unique=True)
         streams.append(Stream(members, seed, UNLABELLED, shard))
     return PartOrder(streams, batch // shards.count, partial(shards.row_of, rank=rank, world=world))

@@ -6,10 +6,10 @@ once and last, so its presence means finished. A full disk costs no training: li
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from numpy.typing import NDArray
 
@@ -78,9 +78,9 @@ class RunFolder:
         """Writes status.json of a run that died, with the step that it last reported."""
         self.status("failed", read_status(self.path).step, error=error, **details)
 
-    def finish(self, logits: NDArray[np.float32], labels: NDArray[np.int64], result: dict[str, Any]) -> None:
-        """Writes predictions.npz, then status.json, and last of all result.json."""
-        write_predictions(self.path / "predictions.npz", logits, labels)
+    def finish(self, arrays: Mapping[str, NDArray[Any]], result: dict[str, Any]) -> None:
+        """Writes the ``arrays`` of predictions.npz, then status.json, and last of all result.json."""
+        write_predictions(self.path / "predictions.npz", arrays)
         self.status("finished", result["step"])
         write_atomically(self.path / "result.json", json.dumps(result, indent=1))
 

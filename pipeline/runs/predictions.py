@@ -4,7 +4,7 @@ import io
 import pickle
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ Predictions = tuple[NDArray[Any], NDArray[Any]]
 RUN_REMEDY = "delete result.json and resume the run to write it again"
 
 
-def write_predictions(path: Path, logits: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-    """`logits` [N, C] and `labels` [N] in the test set's order, whole or not at all."""
+def write_predictions(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """`logits` [N, C] and `labels` [N] in the test set's order, and what else there is, whole or not at all."""
     buffer = io.BytesIO()
-    np.savez(buffer, logits=logits, labels=labels)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_atomically(path, buffer.getvalue())
 
 

@@ -13,13 +13,16 @@ from pipeline.models.numerics import resolve_precision
 from pipeline.runs.folder import RunFolder
 from pipeline.training.failures import following_failures, report
 from pipeline.training.loop import train
+from pipeline.training.schedule import with_steps
 
 COMPILERS = {"cpu": ("CXX", "g++", "clang++"), "cuda": ("CC", "gcc", "clang")}  # Inductor needs C++, Triton C
 
 
-def launch(config: Config, folder: RunFolder) -> int:
+def launch(config: Config) -> int:
     """Trains the run; the exit code: 1 where it failed, after a report. ValueError for a mistake, before any start."""
     dataset = open_dataset(config)
+    config = with_steps(config, len(dataset.split))
+    folder = RunFolder(config)
     check(config, dataset, folder)
     ranks = distributed.start()
     try:
@@ -45,7 +48,11 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     rank, world = distributed.launched_world()
     shards.check_world(world)
     _check_local_halves(config, world)
-    shards.check_batch(config.unlabelled_batch, 0 if config.unlabelled.include_labelled else len(dataset.split))
+    shards.check_batch(config.unlabelled_batch, len(dataset.not_unlabelled(config.unlabelled.include_labelled)))
+    if config.evaluation.select == "best_validation" and not dataset.validation:
+        raise ValueError(
+            f"evaluation.select=best_validation: {dataset.folder} has no validation images of its own; set validation=N"
+        )
     folder.check()
     if rank == 0:
         folder.lock.claim()

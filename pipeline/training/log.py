@@ -6,22 +6,18 @@ The only host synchronisations of a run, at ``log_every`` and ``eval_every``.
 import time
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.calibration import scores
-from pipeline.distributed import all_reduce_sum, broadcast_object
+from pipeline.distributed import all_reduce_sum
 from pipeline.runs.checkpoints import last_saved_step
 from pipeline.runs.environment import environment
 from pipeline.runs.folder import RunFolder
 from pipeline.training.checkpoint import Writer
-from pipeline.training.inference import predict
+from pipeline.training.evaluation import Evaluation
 from pipeline.training.label_quality import summary, summary_by_class
 from pipeline.training.live_view import LiveView
-from pipeline.training.optimization import learning_rate
+from pipeline.training.selection import Selection
 from pipeline.training.training_run import LOGGED, TrainingRun
-
-SHOWN = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")
 
 
 class RunLog:
@@ -36,7 +32,9 @@ class RunLog:
         self.clock = time.monotonic()  # of the last update of progress.seconds
         self.mark = time.monotonic()  # since when the next training line's images count
         self.mark_step = step
-        self.predictions: tuple[int, NDArray[np.float32]] | None = None
+        self.selection = Selection(folder.path, self.config.evaluation.select, run.ranks, step)
+        self.goal = self.config.evaluation.goal
+        self.newest: Evaluation | None = None
         self.board: Any = None  # TensorBoard's SummaryWriter
         if self.main:
             on_gpu = run.ranks.device.type == "cuda"
@@ -59,7 +57,7 @@ class RunLog:
         line |= {name: total / sums[-1] for name, total in zip(LOGGED, sums, strict=False)}
         line |= summary(all_reduce_sum(self.run.quality.since_line))
         self.run.quality.since_line.zero_()
-        line["lr"] = learning_rate(self.config.optimizer.lr, progress.step - 1, self.config.steps)
+        line["lr"] = self.run.schedule.learning_rate(progress.step - 1)
         line["images_per_second"] = images / max(now - self.mark, 1e-9)
         self.mark, self.mark_step = now, progress.step
         self._write(line, "train")
@@ -67,22 +65,34 @@ class RunLog:
         if self.main:
             self.folder.status("running", progress.step)
 
-    def evaluation(self) -> None:
-        """An evaluation line: the EMA model on the test set."""
+    def evaluation(self) -> bool:
+        """An evaluation line: the evaluated model on the test images, and on the validation images if there are.
+
+        True where it meets ``evaluation.stop_at``: the run ends here.
+        """
         self.run.check()
-        began, run, bins = time.monotonic(), self.run, self.config.evaluation.ece_bins
-        logits = predict(run.evaluated, run.test_images, run.numerics, run.ranks)
-        metrics = broadcast_object(scores.metrics(logits, run.test_images.labels, bins) if self.main else None)
-        step = run.progress.step
-        if not run.progress.best or metrics["error"] < run.progress.best["error"]:
-            run.progress.best = {"step": step, **{name: metrics[name] for name in SHOWN}}
-        self.predictions = (step, logits)
-        line = {"step": step, **{name: metrics[name] for name in SHOWN}}
+        began, run, step = time.monotonic(), self.run, self.run.progress.step
+        self.newest = run.evaluator.evaluate(run.evaluated, step)
+        self.selection.offer(self.newest, run.evaluated)
+        line = {"step": step, **self.newest.metrics}
+        del line["num_samples"]
+        line.pop("validation_num_samples", None)
+        if not run.progress.best or line["error"] < run.progress.best["error"]:
+            run.progress.best = line.copy()
         line |= summary_by_class(all_reduce_sum(run.quality.by_class))
         run.quality.by_class.zero_()
         self._write(line, "test")
         self.view.evaluation(line)
         self.mark += time.monotonic() - began
+        return self.newest.meets(self.goal)
+
+    def ended(self) -> bool:
+        """Whether the run resumes from the checkpoint of the evaluation that ended it. Collective."""
+        run, step = self.run, self.run.progress.step
+        if self.goal is None or not step or not run.schedule.due(self.config.eval_every, step):
+            return False
+        self.newest = run.evaluator.evaluate(run.evaluated, step)
+        return self.newest.meets(self.goal)
 
     def save(self) -> None:
         """A checkpoint."""
@@ -103,28 +113,40 @@ class RunLog:
             self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, resumes from step {step}")
 
     def finish(self) -> None:
-        """predictions.npz, status.json and result.json of the EMA model at the last step."""
+        """predictions.npz, status.json and result.json: of the last step, and of the selected one if there is."""
         self.writer.close()
-        step = self.run.progress.step
-        if self.predictions is None or self.predictions[0] != step:
-            logits = predict(self.run.evaluated, self.run.test_images, self.run.numerics, self.run.ranks)
-            self.predictions = (step, logits)
+        run = self.run
+        last = self.newest
+        if last is None or last.step != run.progress.step:
+            last = run.evaluator.evaluate(run.evaluated, run.progress.step)
+        chosen = self.selection.restore(run.evaluated)
+        selected = run.evaluator.evaluate(*chosen) if chosen else None
         self._count_seconds()
         if self.main and self.board:
             self.board.close()
-            logits, labels = self.predictions[1], self.run.test_images.labels
-            self.folder.finish(
-                logits, labels, self._result(scores.metrics(logits, labels, self.config.evaluation.ece_bins))
-            )
+            self.folder.finish(self._arrays(last, selected), self._result(last, selected))
             self.folder.lock.release()
-            self.view.say(f"{self.folder.path}: finished in {self.run.progress.seconds:.0f} s")
+            self.view.say(f"{self.folder.path}: finished in {run.progress.seconds:.0f} s")
 
-    def _result(self, metrics: dict[str, float]) -> dict[str, Any]:
+    def _arrays(self, last: Evaluation, selected: Evaluation | None) -> dict[str, NDArray[Any]]:
+        """Of predictions.npz: logits and labels of the test images, validation_logits, selected_logits and so on."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for part in last.logits:
+            name = "" if part == "test" else f"{part}_"
+            arrays |= {f"{name}logits": last.logits[part], f"{name}labels": self.run.evaluator.labels(part)}
+            if selected:
+                arrays[f"selected_{name}logits"] = selected.logits[part]
+        return arrays
+
+    def _result(self, last: Evaluation, selected: Evaluation | None) -> dict[str, Any]:
         progress = self.run.progress
         images = (self.config.batch.labelled + self.config.unlabelled_batch) * progress.step
-        best = {**progress.best, "selected_on": "test"}
-        rate = images / max(progress.seconds, 1e-9)
-        return {"step": progress.step, **metrics, "images_per_second": rate, "seconds": progress.seconds, "best": best}
+        found: dict[str, Any] = {"step": progress.step, **last.metrics}
+        found |= {"images_per_second": images / max(progress.seconds, 1e-9), "seconds": progress.seconds}
+        found["best"] = {**progress.best, "selected_on": "test"}
+        if selected:
+            found["selected"] = {"step": selected.step, **selected.metrics, "selected_on": self.selection.part}
+        return found
 
     def _write(self, line: dict[str, Any], group: str) -> None:
         if self.main and self.board:

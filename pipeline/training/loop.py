@@ -8,7 +8,7 @@ from pipeline.distributed import Ranks
 from pipeline.runs.folder import RunFolder
 from pipeline.training.interruption import Interruption
 from pipeline.training.log import RunLog
-from pipeline.training.optimization import learning_rate, set_learning_rate
+from pipeline.training.optimization import clip_gradient, set_learning_rate
 from pipeline.training.step_profile import profiled
 from pipeline.training.training_run import TrainingRun, choose_threads
 
@@ -19,15 +19,16 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
     torch.set_num_threads(threads)
     run = TrainingRun(config, dataset, ranks, threads)
     resumed = run.load(folder.checkpoints)
-    model, ema, optimizer, scaler = run.model, run.ema, run.optimizer, run.numerics.scaler
+    model, ema, optimizer, scaler, schedule = run.model, run.ema, run.optimizer, run.numerics.scaler, run.schedule
     log = RunLog(run, folder, threads)
 
     with log.view, Interruption(ranks.device) as interruption:
         if resumed:
             log.view.say(f"{folder.path}: resumes from step {run.progress.step}")
-        for inputs in profiled(run, folder.path, log.view) if config.profile else run.inputs():
+        batches = profiled(run, folder.path, log.view) if config.profile else run.inputs()
+        for inputs in () if log.ended() else batches:
             step = inputs.step + 1
-            set_learning_rate(optimizer, learning_rate(config.optimizer.lr, inputs.step, config.steps))
+            set_learning_rate(optimizer, schedule.learning_rate(inputs.step))
             model.train()
             run.guard.remember(inputs)
 
@@ -45,6 +46,9 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             output = run.passes.learn(inputs, observed, groups)
             optimizer.zero_grad()
             scaler.scale(output.loss).backward()
+            if config.optimizer.clip:
+                scaler.unscale_(optimizer)
+                clip_gradient(model, config.optimizer.clip)
 
             # step: held from the first loss on that is not finite
             logged, asked_to_stop = run.agree(step, output, observed, pseudo, interruption.requested)
@@ -56,13 +60,15 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
 
             # log, evaluate, save
             last = step == config.steps
-            if last or step % config.log_every == 0:
+            if last or schedule.due(config.log_every, step):
                 log.training()
-            if last or step % config.eval_every == 0:
-                log.evaluation()
-            if last or step % config.checkpoint_every == 0:
+            if last or schedule.due(config.eval_every, step):
+                last |= log.evaluation()
+            if last or schedule.due(config.checkpoint_every, step):
                 log.save()
-            if interruption.agreed(asked_to_stop) and not last:
+            if last:
+                break
+            if interruption.agreed(asked_to_stop):
                 log.stop()
                 return run
         log.finish()

@@ -1,7 +1,6 @@
-"""SGD with the 7/16 cosine, and the moving average that is evaluated (FACTS: USB, TorchSSL, the release)."""
+"""SGD, and the moving average that is evaluated (FACTS: USB, TorchSSL, the release)."""
 
 import copy
-import math
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +8,8 @@ from torch import Tensor, nn
 from pipeline.config.options import EmaConfig, OptimizerConfig
 
 
-def learning_rate(peak: float, step: int, steps: int) -> float:
-    """peak x cos(7/16 pi t/T): a function of the step, so nothing to save; ends at .195 of the peak."""
-    return peak * math.cos(7 / 16 * math.pi * step / steps)
-
-
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
-    """Nesterov SGD; weight decay only on parameters of two or more dimensions.
+    """Nesterov SGD; weight decay on all parameters, or only on those of two or more dimensions.
 
     The momentum buffers are made here, of zeros (the first update of a zero buffer is the gradient itself, as
     torch's own first step), so that a checkpoint can be loaded into them at any time.
@@ -23,13 +17,21 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.SG
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in trained if p.ndim <= 1],
+            "weight_decay": config.weight_decay * (config.decay_on == "all"),
+        },
     ]
     nesterov = config.momentum > 0
     optimizer = torch.optim.SGD(groups, config.lr, config.momentum, nesterov=nesterov, fused=True)
     for parameter in trained:
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def clip_gradient(model: nn.Module, norm: float) -> None:
+    """Scales the gradient down to a total L2 norm of ``norm`` where it is longer, without a host synchronisation."""
+    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], norm, foreach=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -13,7 +13,6 @@ from pipeline import models
 from pipeline.config import Config
 from pipeline.config.options import LABELLED_MIXES
 from pipeline.data.batches import PartSource, TrainImages, augmentation, part_sources
-from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks, local_world
@@ -29,10 +28,12 @@ from pipeline.randomness import seed_dropout
 from pipeline.runs.host_tuning import cores
 from pipeline.training.checkpoint import State, Tables, Writer, load_newest
 from pipeline.training.data_parallel import data_parallel
+from pipeline.training.evaluation import Evaluator
 from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer
 from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
+from pipeline.training.schedule import Schedule
 from pipeline.training.step import Passes, to_device
 
 LOGGED = ("loss", *(f"loss_{term}" for term in TERMS), "mask_rate")  # averaged over steps and ranks for the log
@@ -77,15 +78,14 @@ class TrainingRun:
         self.model = self._network(dataset.image_size)
         self.ddp = data_parallel(self.model, dataset.image_size, self.numerics, ranks)
         self.optimizer = build_optimizer(self.model, config.optimizer)
+        self.schedule = Schedule(config, len(dataset.split))
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         self.shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
         self.sources = part_sources(config, dataset, self.shards, ranks.rank, ranks.world)
         self._build_methods(dataset)
         how = augmentation(dataset, config.augment)
         self.train_images = TrainImages(self.sources, dataset.image_size, how, config.seed, threads)
-        self.test_images = CentralCrops(
-            dataset.test_beton, dataset.image_size, config.eval_batch, threads, rank=ranks.rank, world=ranks.world
-        )
+        self.evaluator = Evaluator(config, dataset, ranks, self.numerics, threads)
         self.progress = Progress(torch.zeros(len(LOGGED) + 1, dtype=self.numerics.dtype, device=ranks.device))
         sizes = {name: source.order.size for name, source in self.sources.items()}
         self.guard = Guard(self.model, self.kept.values(), sizes, LOGGED, self.progress.sums)
@@ -216,7 +216,7 @@ def _context(
         config=config,
         num_classes=len(dataset.classes),
         num_rows=shards.rows * shards.count // ranks.world if config.unlabelled_batch else 0,
-        num_unlabelled=dataset.num_train - (0 if config.unlabelled.include_labelled else len(dataset.split)),
+        num_unlabelled=dataset.num_train - len(dataset.not_unlabelled(config.unlabelled.include_labelled)),
         labels=labels,
         repeats=sources["unlabelled"].order.repeats,
         labelled_repeats=sources["labelled"].order.repeats,

@@ -69,8 +69,8 @@ class Grid:
         return found
 
     def hours(self, cell: Cell) -> float | None:
-        """Estimated GPU-hours of a whole run; None where ``gpu_hours`` does not name its data set."""
-        if cell.dataset not in self.gpu_hours:
+        """Estimated GPU-hours of a whole run; None where ``gpu_hours`` does not name its data set, or epochs count."""
+        if cell.dataset not in self.gpu_hours or cell.config.epochs:
             return None
         factor = 1.0 if cell.config.mix == "none" else self.mixing_factor
         return self.gpu_hours[cell.dataset] * factor * cell.config.steps / 2**20

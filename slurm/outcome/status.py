@@ -27,11 +27,14 @@ class RunStatus:
 def run_status(cell: Cell, queue: Queue) -> RunStatus:
     """The status of one run; ``queue`` is cluster.queue(). ValueError where its result.json is broken."""
     state, detail = _state(cell, queue)
-    step = read_status(cell.folder).step
+    said = read_status(cell.folder)
+    step = said.step
     if state == "running" and (line := last_training_line(cell.folder)):
         step = max(step, line.step)
     stopped = ", ".join(f"{kind} {count}x" for kind, count in stops(cell.folder).items() if count)
-    return RunStatus(state, step, cell.config.steps, "; ".join(part for part in (detail, stopped) if part))
+    return RunStatus(
+        state, step, said.steps or cell.config.steps, "; ".join(part for part in (detail, stopped) if part)
+    )
 
 
 def summary(found: Sequence[RunStatus]) -> str:
@@ -72,7 +75,8 @@ def _remaining(cell: Cell) -> str:
     line = last_training_line(cell.folder)
     if line is None or not line.images_per_second:
         return "starting"
-    images = (cell.config.batch.labelled + cell.config.unlabelled_batch) * (cell.config.steps - line.step)
+    steps = read_status(cell.folder).steps or cell.config.steps
+    images = (cell.config.batch.labelled + cell.config.unlabelled_batch) * (steps - line.step)
     minutes, seconds = divmod(round(images / line.images_per_second), 60)
     hours, minutes = divmod(minutes, 60)
     return f"left {hours}:{minutes:02d}:{seconds:02d}"

@@ -31,7 +31,7 @@ def test_metrics_of_ten_samples_in_percent() -> None:
     values = metrics(np.log(TEN) + 5, TEN_LABELS)  # a softmax ignores what is added to all logits
     expected = {"error": 40, "ece": 18, "ece15": 33.6, "ace": 41.8, "oe": 10.075, "ue": 3.1605, "brier": 0.54362}
     assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-9)
-    assert list(values) == ["error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "num_samples"]
+    assert list(values) == ["error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "confidence", "num_samples"]
     assert values["num_samples"] == 10 and isinstance(values["num_samples"], int)
 
 
@@ -154,3 +154,16 @@ def test_logits_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.calibration.scores.AT_ONCE", 40)
     assert scores(sums(logits, labels)) == pytest.approx(whole, abs=1e-10)
     assert scores(sums(logits.astype(np.float16), labels)) == pytest.approx(whole, rel=0.2, abs=1)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_top5_error_is_that_of_a_stable_sort(seed: int) -> None:
+    """Integer logits tie often; of equal ones the class of the lowest number comes first, as argmax says."""
+    generator = np.random.default_rng(seed)
+    logits, labels = generator.integers(0, 4, (40, 7)).astype(np.float64), generator.integers(0, 7, 40)
+    ranked = np.argsort(-logits, axis=1, kind="stable")
+    wrong = [label not in order[:5] for order, label in zip(ranked, labels, strict=True)]
+    found = metrics(logits, labels)
+    assert found["error_top5"] == pytest.approx(100 * np.mean(wrong))
+    assert found["confidence"] == pytest.approx(100 * (np.exp(logits).max(1) / np.exp(logits).sum(1)).mean())
+    assert "error_top5" not in metrics(logits[:, :5], labels % 5)

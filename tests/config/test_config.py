@@ -81,6 +81,13 @@ def test_mistakes_are_named(setting: str, message: str) -> None:
         (["algorithm=softmatch", "batch.labelled=1", "batch.ratio=1"], "variance of a batch's confidences"),
         (["recipe=release", "mix=random"], "released none for mix=random"),
         (["recipe=release", "mix=all"], "released none for mix=all"),
+        (["epochs=3"], "epochs counts passes over the labelled images, which algorithm=fixmatch"),
+        (["eval_every=null"], "eval_every=null counts passes"),
+        (["optimizer.schedule=step", "optimizer.milestones=2"], "optimizer.schedule=step counts passes"),
+        (["optimizer.schedule=step"], "optimizer.milestones='': optimizer.schedule=step needs rising epochs"),
+        (["optimizer.schedule=step", "optimizer.milestones=9 3"], "needs rising epochs"),
+        (["optimizer.schedule=step", "optimizer.milestones=9 x"], "needs rising epochs"),
+        (["algorithm=supervised", "epochs=3", "optimizer.warmup_epochs=3"], "must be below epochs=3"),
     ],
 )
 def test_impossible_combinations(sets: list[str], message: str) -> None:

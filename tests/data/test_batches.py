@@ -38,14 +38,32 @@ def images(
     dataset: Dataset, rank: int = 0, world: int = 1, threads: int = 1, batches: tuple[int, int] = (8, 24)
 ) -> TrainImages:
     shards = VirtualShards.of(dataset.num_train, *batches)
-    given, who = (dataset.split, shards), (0, rank, world)
-    labelled = labelled_order(*given, batches[0], *who, sharded=False)
-    unlabelled = unlabelled_order(*given, batches[1], *who, include_labelled=True)
+    who = 0, rank, world
+    labelled = labelled_order(dataset.split, shards, batches[0], *who, sharded=False)
+    unlabelled = unlabelled_order(dataset.split[:0], shards, batches[1], *who)
     sources = {
         "labelled": PartSource(dataset.train_beton, labelled, LABELLED, strong=False),
         "unlabelled": PartSource(dataset.train_beton, unlabelled, UNLABELLED, strong=True),
     }
     return TrainImages(sources, dataset.image_size, augmentation(dataset, AugmentConfig()), 0, threads)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("algorithm", ["supervised", "fixmatch"])
+def test_validation_images_never_enter_training(data: Path, algorithm: str, world: int) -> None:
+    """Two epochs of 1,200 images and what the ranks draw together: every other image, and none of those."""
+    sets = ["dataset=digits", f"data={data}", f"algorithm={algorithm}", "labels=all", "batch.labelled=16"]
+    given = config.load(None, [*sets, "validation=97", "batch.ratio=1"])
+    dataset = open_dataset(given)
+    shards = VirtualShards.of(dataset.num_train, 16, given.unlabelled_batch)
+    seen = {"labelled": set[int](), "unlabelled": set[int]()}
+    for rank in range(world):
+        for name, source in part_sources(given, dataset, shards, rank, world).items():
+            seen[name] |= set(source.order.draw(0, 2 * 1200 // 16)[0].flatten().tolist())
+    held = set(dataset.not_unlabelled(True).tolist())
+    assert len(held) == 97 and not held & (seen["labelled"] | seen["unlabelled"])
+    assert len(seen["labelled"]) == 1200
+    assert len(seen["unlabelled"]) == (1200 if algorithm == "fixmatch" else 0)
 
 
 def stored(dataset: Dataset, positions: np.ndarray) -> np.ndarray:

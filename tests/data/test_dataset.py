@@ -9,7 +9,7 @@ import pytest
 from ffcv.types import FieldDescType, HeaderType
 
 from pipeline import config
-from pipeline.data.dataset import open_beton, open_dataset
+from pipeline.data.dataset import Dataset, open_beton, open_dataset
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def copy(data: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def opened(folder: Path, *sets: str) -> object:
+def opened(folder: Path, *sets: str) -> Dataset:
     return open_dataset(config.load(None, ["dataset=digits", f"data={folder}", *sets]))
 
 
@@ -29,9 +29,32 @@ def test_a_good_folder(data: Path) -> None:
     assert np.bincount(dataset.train_labels).tolist() == [4] * 10
 
 
+def test_validation_images_are_kept_out_of_the_labels(data: Path) -> None:
+    """97 of 1,297, in proportion; small splits are apart from them already, labels=all loses them."""
+    few, every = (opened(data, "validation=97", f"labels={labels}") for labels in ("4", "all"))
+    assert every.validation is not None and every.validation.indices is not None
+    held = every.validation.indices
+    assert len(held) == 97 and len(every.split) == 1200 and len(few.split) == 40
+    assert not np.isin(held, every.split).any() and not np.isin(held, few.split).any()
+    assert np.array_equal(every.not_unlabelled(True), held)
+    assert len(every.not_unlabelled(False)) == 1297 and len(few.not_unlabelled(False)) == 97 + 40
+
+
+def test_a_folders_own_validation_images(copy: Path) -> None:
+    assert opened(copy).validation is None
+    shutil.copy(copy / "digits/test.beton", copy / "digits/validation.beton")
+    own = opened(copy).validation
+    assert own is not None and own.indices is None and own.beton.name == "validation.beton"
+    assert opened(copy, "validation=0").validation is None
+    drawn = opened(copy, "validation=97").validation
+    assert drawn is not None and drawn.beton.name == "train.beton"
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        ("validation=96", "no split validation-96-seed0; add it with python dataprep/make_beton.py digits"),
+        ("validation=96", "--validation 96 --seeds 0, or choose another validation="),
         ("dataset=cifar10", "make_beton.py cifar10 --out"),
         ("dataset=photos", "make_beton.py folder --name photos --source PATH"),
         ("labels=500", "class of only 126 labelled images"),

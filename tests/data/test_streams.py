@@ -41,9 +41,10 @@ def order(
     include_labelled: bool = True,
 ) -> Both:
     shards = VirtualShards.of(num, *batches)
-    given = np.arange(0, num, 7) if split is None else split, shards
-    labelled = labelled_order(*given, batches[0], 3, rank, world, sharded=sharded)
-    unlabelled = unlabelled_order(*given, batches[1], 3, rank, world, include_labelled=include_labelled)
+    split = np.arange(0, num, 7) if split is None else split
+    labelled = labelled_order(split, shards, batches[0], 3, rank, world, sharded=sharded)
+    left_out = split[:0] if include_labelled else split
+    unlabelled = unlabelled_order(left_out, shards, batches[1], 3, rank, world)
     return Both(labelled, unlabelled)
 
 

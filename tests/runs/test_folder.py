@@ -52,7 +52,7 @@ def test_finish_writes_the_result_last(tmp_path: Path) -> None:
     run = folder(tmp_path)
     run.describe({"git": "x"})
     assert not run.is_finished
-    run.finish(np.zeros((2, 3), np.float32), np.array([0, 1]), {"step": 5})
+    run.finish({"logits": np.zeros((2, 3), np.float32), "labels": np.array([0, 1])}, {"step": 5})
     assert run.is_finished
     with np.load(run.path / "predictions.npz") as saved:
         assert (saved["logits"].shape, saved["labels"].tolist()) == ((2, 3), [0, 1])

@@ -9,12 +9,34 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.config.options import EmaConfig, OptimizerConfig
-from pipeline.training.optimization import MovingAverage, build_optimizer, learning_rate, set_learning_rate
+from pipeline.training.optimization import MovingAverage, build_optimizer, clip_gradient, set_learning_rate
 
 
-@pytest.mark.parametrize(("share", "rate"), [(0, 0.03), (0.25, 0.028246322), (0.5, 0.023190314), (1, 0.005852710)])
-def test_cosine_of_the_reference(share: float, rate: float) -> None:
-    assert learning_rate(0.03, int(share * 2**20), 2**20) == pytest.approx(rate, abs=1e-9)
+@pytest.mark.parametrize("decay_on", ["matrices", "all"])
+def test_weight_decay_on_matrices_or_on_all(decay_on: str) -> None:
+    """With no gradient, what decays shrinks by lr x weight_decay and the rest stays."""
+    model = nn.BatchNorm1d(3), nn.Linear(3, 2)
+    optimizer = build_optimizer(nn.Sequential(*model), OptimizerConfig(lr=0.5, weight_decay=0.1, decay_on=decay_on))
+    before = [p.detach().clone() for module in model for p in module.parameters()]
+    for module in model:
+        for parameter in module.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    factor = 1 - 0.5 * 0.1 * 1.9  # Nesterov's first step: (1 + momentum) times the gradient
+    for old, new in zip(before, (p for module in model for p in module.parameters()), strict=True):
+        decays = decay_on == "all" or old.ndim > 1
+        torch.testing.assert_close(new.detach(), old * factor if decays else old)
+
+
+@pytest.mark.parametrize("norm", [0.5, 1e6])
+def test_clipping_scales_the_whole_gradient(norm: float) -> None:
+    model = nn.Linear(3, 2)
+    model(torch.ones(4, 3)).square().sum().backward()
+    before = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    length = torch.cat([g.flatten() for g in before]).norm()
+    clip_gradient(model, norm)
+    for old, parameter in zip(before, model.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, old * min(1.0, norm / float(length)))
 
 
 def test_zero_momentum_buffers_are_torchs_first_step() -> None:

@@ -10,6 +10,7 @@ from dataprep.data_folder.split_draws import (
     draw_fraction,
     draw_per_class,
     draw_stratified,
+    draw_validation,
     named_draws,
     positions_by_class,
     stratified_counts,
@@ -46,6 +47,24 @@ def test_fractions(labels: np.ndarray, seed: int, fraction: float) -> None:
     expected = stratified_counts([int((labels == c).sum()) for c in range(CLASSES)], fraction)
     assert np.bincount(labels[stratified], minlength=CLASSES).tolist() == expected
     assert len(draw_all(labels, seed)) == labelled
+
+
+@given(label_arrays, seeds, st.integers(CLASSES, 2 * CLASSES))
+def test_validation_is_in_proportion_and_apart_from_small_splits(labels: np.ndarray, seed: int, count: int) -> None:
+    groups = [int((labels == c).sum()) for c in range(CLASSES)]
+    count = min(count, sum(groups) - 1)
+    held = draw_validation(labels, seed, num_classes=CLASSES, count=count)
+    shares = np.bincount(labels[held], minlength=CLASSES).tolist()
+    assert is_sorted_unique(held) and len(held) == count
+    assert shares == stratified_counts(groups, count / sum(groups))
+    assert np.array_equal(held, draw_validation(labels, seed, num_classes=CLASSES, count=count))
+    few = min(group - share for group, share in zip(groups, shares, strict=True))
+    assert not np.isin(draw_per_class(labels, seed, num_classes=CLASSES, count=few), held).any()
+
+
+def test_no_validation_of_everything() -> None:
+    with pytest.raises(ValueError, match="10 validation images of 10 labelled ones leave none"):
+        draw_validation(np.arange(10) % CLASSES, 0, num_classes=CLASSES, count=10)
 
 
 @given(st.lists(st.integers(0, 60), min_size=2, max_size=30).filter(any), st.floats(0.01, 1))
@@ -86,6 +105,7 @@ def test_draws_never_change() -> None:
 
 def test_names() -> None:
     assert list(named_draws([4, 25], 0.1, 10)) == ["4", "25", "10pct", "10pct-stratified", "all"]
+    assert list(named_draws([], 0.1, 10, validation=[50]))[-1] == "validation-50"
     assert "15pct" in named_draws([], 0.15, 10) and "0.5pct-stratified" in named_draws([], 0.005, 10)
 
 
