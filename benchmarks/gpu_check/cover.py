@@ -20,9 +20,9 @@ SINGLE = (
     "mixing.k_count=15 mixing.k_percent=null", "mixing.per_labelled=2", "mixing.min_confidence=0.5",
     "mixing.update_bn=false", "mixing.apm_in_warmup=false", "label_smoothing=0.1",
     "label_smoothing=0.1 smoothing.form=others", "ema.buffers=average", "unlabelled.include_labelled=false",
-    "unlabelled.weight=0", "algorithm=flexmatch unlabelled.threshold_warmup=false", "optimizer.momentum=0",
-    "mix=all mixing.all_k_percent=5", "mix=random mixing.members=labelled", "model.dead_preactivation=false",
-    "recipe=release mixing.second_pass=alone mixing.double_base=false",
+    "optimizer.clip=2", "unlabelled.weight=0", "algorithm=flexmatch unlabelled.threshold_warmup=false",
+    "optimizer.momentum=0", "mix=all mixing.all_k_percent=5", "mix=random mixing.members=labelled",
+    "model.dead_preactivation=false",     "recipe=release mixing.second_pass=alone mixing.double_base=false",
 )  # fmt: skip
 
 

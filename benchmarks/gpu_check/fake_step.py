@@ -22,7 +22,7 @@ from pipeline.data.batches import Batch, HostPart, PartSource
 from pipeline.data.dataset import Dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.step_types import Inputs
-from pipeline.training import loop, training_run
+from pipeline.training import evaluation, loop, training_run
 from pipeline.training.training_run import TrainingRun
 
 NUM_TRAIN, NUM_LABELLED, CLASSES = 2000, 40, 10
@@ -126,6 +126,9 @@ class _Nothing:
 
     def __exit__(self, *_: object) -> None: ...
 
+    def ended(self) -> bool:
+        return False
+
     def agreed(self, share: Tensor) -> bool:
         return False
 
@@ -156,7 +159,7 @@ def _stand_ins(mode: FakeCuda, steps: int) -> list[tuple[Any, str, Any]]:
         (loop, "RunLog", _Nothing),
         (loop, "Interruption", _Nothing),
         (training_run, "TrainImages", _Images),
-        (training_run, "CentralCrops", _Nothing),
+        (evaluation, "CentralCrops", _Nothing),
         (models, "network", network),
         (training_run, "data_parallel", lambda model, *_: model),  # DDP's C++ cannot take fake tensors
     ]

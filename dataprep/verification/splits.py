@@ -46,6 +46,9 @@ def _drawn_as_named(kind: str, labels: NDArray[np.int64], drawn: NDArray[np.int6
         yield (counts == int(kind)).all(), f"does not have exactly {kind} images of every class"
     elif kind == "all":
         yield (counts == available).all(), "does not have all labelled images"
+    elif kind.startswith("validation-"):
+        shares = stratified_counts(available.tolist(), int(kind.removeprefix("validation-")) / available.sum())
+        yield counts.tolist() == shares, "does not have the images of every class that its name promises"
     elif kind.endswith("pct-stratified"):
         shares = stratified_counts(available.tolist(), float(kind.removesuffix("pct-stratified")) / 100)
         yield counts.tolist() == shares, "does not have the share of every class that its name promises"
