@@ -85,8 +85,9 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="folder that holds the run's data set, if it has moved since training")
     parser.add_argument(
         "--weights",
-        choices=("ema", "raw"),
-        help="evaluate the moving average (ema) or the raw weights of a checkpoint instead of reading predictions.npz",
+        choices=("ema", "raw", "selected"),
+        help="evaluate the moving average (ema) or the raw weights of a checkpoint, or those that the run selected "
+        "(evaluation.select), instead of reading predictions.npz",
     )
     parser.add_argument(
         "--checkpoint",
@@ -149,10 +150,10 @@ def _add_post_hoc_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fit-on",
-        default="0.2",
         metavar="SHARE|FILE.npz",
         help="predictions to fit the post-hoc methods on: a share of the test set, which is then not scored, or a "
-        "file of predictions on other images (default: 0.2; 0: no post-hoc calibration)",
+        "file of predictions on other images (default: each run's validation images if all runs have some, else 0.2; "
+        "0: no post-hoc calibration)",
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.calibration.sums import Ints
 from pipeline.report.hull_walk import MU, Walk
 from pipeline.report.inputs import Inputs, ood_folder
 from pipeline.report.mc_dropout import mc_dropout
@@ -28,10 +29,12 @@ Logits = NDArray[Any]  # [N, C]
 class Answers:
     """In one way of predicting: logits of the `test` images, of out-of-distribution images by name, and on the walk.
 
-    `test` is None where the run has stored its predictions and nothing else is asked for.
+    `test` is None where the run has stored its predictions and nothing else is asked for; so is `validation`, logits
+    and labels, which are None too where the run held out no images.
     """
 
     test: Logits | None
+    validation: tuple[Logits, Ints] | None
     ood: dict[str, Logits]
     walk: Walk | None
 
@@ -47,14 +50,16 @@ def answers(network: Restored, inputs: Inputs, options: ReportOptions, stored: b
     def ask(images: Images) -> list[Logits]:
         return _logits(network, images, passes, seed)
 
-    crops = network.crops(network.dataset.test_beton)
+    crops, held = network.crops(network.dataset.test_beton), network.validation()
     test = ask(crops) if passes or not stored else [None]
+    validation = ask(held) if held and (passes or not stored) else None
     ood = {kind: ask(images) for kind, images in _others(network, inputs, len(crops.labels), seed)}
     walk = _walk(network, min(options.hull_walk, len(crops.labels)), seed) if options.hull_walk else None
     labels, walked = (walk.crops.labels, ask(walk)) if walk else (None, [])
     return [
         Answers(
             test=test[way],
+            validation=(validation[way], held.labels) if held and validation else None,
             ood={kind: logits[way] for kind, logits in ood.items()},
             walk=Walk(walked[way].reshape(len(labels), len(MU), -1), labels) if labels is not None else None,
         )

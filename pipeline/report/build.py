@@ -17,7 +17,7 @@ from pipeline.report.assessment import (
 )
 from pipeline.report.ensemble import with_ensemble
 from pipeline.report.figures import ReportFigure, figures_of_all, figures_of_run, figures_of_walks, numbered
-from pipeline.report.held_out import HeldOut, hold_out
+from pipeline.report.held_out import WITHOUT_VALIDATION, HeldOut, hold_out, hold_out_validation
 from pipeline.report.hull_walk import walk_csv
 from pipeline.report.inputs import Inputs
 from pipeline.report.layout import report_page
@@ -32,7 +32,7 @@ from pipeline.runs.files import write_atomically
 def write_report(options: ReportOptions, inputs: Inputs) -> tuple[Path, list[str]]:
     """Writes the report folder; returns its page, and what it lacks. ValueError of one line for a user's mistake."""
     subjects = _subjects(options, inputs)
-    held_out = [_hold_out(of, options, inputs) for of in subjects]  # before the draws, since it may find a mistake
+    held_out = _held_out(subjects, options, inputs)  # before the draws, since it may find a mistake
     assessments = [assess(of.predictions, options.resampling) for of in subjects]
     runs = [
         _run_report(of, assessment, held, options.methods)
@@ -61,8 +61,13 @@ def _subjects(options: ReportOptions, inputs: Inputs) -> list[Subject]:
     return with_ensemble(subjects_with_networks(inputs, options), inputs)
 
 
-def _hold_out(of: Subject, options: ReportOptions, inputs: Inputs) -> HeldOut | None:
-    return hold_out(inputs.fit_on, of.predictions.logits, of.predictions.labels, options.resampling.seed)
+def _held_out(subjects: Sequence[Subject], options: ReportOptions, inputs: Inputs) -> list[HeldOut | None]:
+    """For each subject; unless the user says otherwise, validation images, where all the given runs have some."""
+    each = [of.predictions for of in subjects]
+    if inputs.fit_on is None and all(of.validation for of in each[: len(inputs.runs)]):
+        return [hold_out_validation(of) for of in each]
+    fit_on = WITHOUT_VALIDATION if inputs.fit_on is None else inputs.fit_on
+    return [hold_out(fit_on, of.logits, of.labels, options.resampling.seed) for of in each]
 
 
 def _run_report(of: Subject, assessment: Assessment, held_out: HeldOut | None, methods: Sequence[str]) -> RunReport:

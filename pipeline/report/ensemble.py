@@ -3,8 +3,13 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.calibration.averages import mean_prediction
+from pipeline.calibration.sums import Ints
 from pipeline.report.hull_walk import Walk
 from pipeline.report.inputs import Inputs
 from pipeline.report.subjects import Subject
@@ -38,6 +43,7 @@ def ensemble(members: Sequence[Subject]) -> Subject:
             settings=settings,
             logits=mean_prediction(of.logits for of in found),
             labels=found[0].labels,
+            validation=_validation(found),
         ),
         classes=first.classes,
         ood_logits={
@@ -47,6 +53,14 @@ def ensemble(members: Sequence[Subject]) -> Subject:
         },
         walk=_walk([member.walk for member in members]),
     )
+
+
+def _validation(members: Sequence[VerifiedPredictions]) -> tuple[NDArray[Any], Ints] | None:
+    """None where members held out other images: each has then learned some of the others'."""
+    known = [of.validation for of in members if of.validation]
+    if len(known) < len(members) or not all(np.array_equal(labels, known[0][1]) for _, labels in known):
+        return None
+    return mean_prediction(logits for logits, _ in known), known[0][1]
 
 
 def _walk(walks: Sequence[Walk | None]) -> Walk | None:

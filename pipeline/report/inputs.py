@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import config
 from pipeline.calibration.scores import check_predictions
-from pipeline.report.checkpoints import choose_checkpoint
+from pipeline.report.checkpoints import SELECTED, check_selected, choose_checkpoint
 from pipeline.report.held_out import FitFile, read_fit_on
 from pipeline.report.naming import run_names, short_folders
 from pipeline.report.options import ReportOptions, report_folder
@@ -47,14 +47,14 @@ class Inputs:
     """What the command line names, read and checked as far as that goes without a network.
 
     `ood`: what --ood names, by a short distinct name; `ood_files`: logits [M, C] of those that are files, by the name
-    given. `fit_on`: a share of the test set, or predictions on other images. `ensemble`: positions in `runs` of those
-    that are averaged. `folder`: where the report goes.
+    given. `fit_on`: a share of the test set, or predictions on other images; None where the user does not say.
+    `ensemble`: positions in `runs` of those that are averaged. `folder`: where the report goes.
     """
 
     runs: tuple[GivenRun, ...]
     ood: dict[str, str]
     ood_files: dict[str, NDArray[Any]]
-    fit_on: float | FitFile
+    fit_on: float | FitFile | None
     ensemble: tuple[int, ...]
     folder: Path
 
@@ -68,7 +68,8 @@ def read_inputs(options: ReportOptions) -> Inputs:
     for given in runs:
         _check_ood(given, options, ood_files)
     check_network_options(runs, options)
-    members, fit_on = ensemble_members(runs, options.ensemble), read_fit_on(options.fit_on)
+    members = ensemble_members(runs, options.ensemble)
+    fit_on = None if options.fit_on is None else read_fit_on(options.fit_on)
     return Inputs(runs=runs, ood=ood, ood_files=ood_files, fit_on=fit_on, ensemble=members, folder=folder)
 
 
@@ -127,6 +128,8 @@ def _stored(path: Path, options: ReportOptions) -> VerifiedPredictions | None:
         raise ValueError(f"{path}: no such run folder; give the folder that holds result.json, or an .npz file")
     if not any((path / name).is_file() for name in ("config.yaml", "predictions.npz")):
         raise ValueError(f"{path}: not a run folder: it holds neither config.yaml nor predictions.npz")
+    if options.weights == SELECTED:
+        check_selected(path, options.checkpoint)
     if options.chooses_checkpoint or not (path / "predictions.npz").is_file():
         choose_checkpoint(path, options.checkpoint)
         return None

@@ -14,7 +14,7 @@ from pipeline.data.source_files import source_files
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.methods.margins import all_margins
-from pipeline.report.answers import Answers, Logits, answers
+from pipeline.report.answers import Answers, answers
 from pipeline.report.inputs import GivenRun, Inputs, check_ood_classes
 from pipeline.report.options import ReportOptions
 from pipeline.report.pseudo_label_sample import PseudoLabelSample
@@ -54,7 +54,7 @@ def _subjects_of_run(
     if given.stored:
         _check_labels(given.stored, network)
     plain, *mean = answers(network, inputs, options, given.stored is not None)
-    predictions = given.stored or _predictions(given, weights, network, plain.test)
+    predictions = given.stored or _predictions(given, weights, network, plain)
     check_ood_classes(inputs.ood_files, predictions)
     dataset = network.dataset
     subject = Subject(
@@ -79,7 +79,7 @@ def _mean_of_passes(of: Subject, found: Answers) -> Subject:
     assert found.test is not None
     return Subject(
         name=f"{of.name}, MC dropout",
-        predictions=replace(of.predictions, logits=found.test),
+        predictions=replace(of.predictions, logits=found.test, validation=found.validation),
         classes=of.classes,
         ood_logits=found.ood,
         walk=found.walk,
@@ -96,13 +96,19 @@ def _restored(given: GivenRun, weights: str, options: ReportOptions, ranks: Rank
         return None, str(error)
 
 
-def _predictions(given: GivenRun, weights: str, network: Restored, logits: Logits | None) -> VerifiedPredictions:
+def _predictions(given: GivenRun, weights: str, network: Restored, found: Answers) -> VerifiedPredictions:
     """The network's predictions on its test set."""
-    assert logits is not None
+    assert found.test is not None
     labels = open_beton(network.dataset.test_beton).metadata["f1"]
-    logits, targets = checked(network.checkpoint, logits, labels, "choose another --checkpoint")
-    settings = replace(given.settings, weights=weights)
-    return VerifiedPredictions(path=given.path, settings=settings, logits=logits, labels=targets, step=network.step)
+    logits, targets = checked(network.checkpoint, found.test, labels, "choose another --checkpoint")
+    return VerifiedPredictions(
+        path=given.path,
+        settings=replace(given.settings, weights=weights),
+        logits=logits,
+        labels=targets,
+        step=network.step,
+        validation=found.validation,
+    )
 
 
 def _check_labels(stored: VerifiedPredictions, network: Restored) -> None:
@@ -120,7 +126,8 @@ def sample_pseudo_labels(network: Restored, limit: int) -> PseudoLabelSample | N
     The order of a beton is random, so these are a random sample.
     """
     dataset = network.dataset
-    index = np.setdiff1d(np.arange(dataset.num_train), dataset.split, assume_unique=True)[:limit]
+    known = dataset.not_unlabelled(include_labelled=False)  # and the validation images
+    index = np.setdiff1d(np.arange(dataset.num_train), known, assume_unique=True)[:limit]
     if len(index) == 0:
         return None
     crops = network.crops(dataset.train_beton, index)

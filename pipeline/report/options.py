@@ -23,7 +23,7 @@ class ReportOptions:
     weights: str | None = None
     checkpoint: int | None = None
     ood: tuple[str, ...] = ()
-    fit_on: str = "0.2"
+    fit_on: str | None = None
     methods: tuple[str, ...] = ("temperature", "vector", "isotonic")
     images: int = 5000
     mc_dropout: int = 0  # passes; 0: none

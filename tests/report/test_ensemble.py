@@ -1,6 +1,7 @@
 """Ensembles: one run is itself, several are their mean, and which runs cannot be averaged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,20 @@ def test_of_several_is_the_mean_of_their_probabilities() -> None:
     assert ensemble([members[0], subject(1, walk=False)]).walk is None
     detected = out_of_distribution(found.predictions.logits, found.ood_logits)["same"].detection
     assert set(detected) == {"max-softmax", "entropy"}  # the energy of log-probabilities is 0
+
+
+def test_validation_images_are_shared_or_left_out() -> None:
+    one, other = (subject(seed) for seed in (0, 1))
+    logits, labels = predictions(2, samples=30)
+    first = replace(one, predictions=replace(one.predictions, validation=(logits, labels)))
+    same = replace(other, predictions=replace(other.predictions, validation=(-logits, labels)))
+    found = ensemble([first, same]).predictions.validation
+    assert found is not None and found[1] is labels
+    mean = (softmax(logits.astype(float)) + softmax(-logits.astype(float))) / 2
+    np.testing.assert_allclose(np.exp(found[0]), mean)
+    seen = replace(other, predictions=replace(other.predictions, validation=(logits, labels[::-1])))
+    for members in ([first, seen], [first, other]):
+        assert ensemble(members).predictions.validation is None
 
 
 def test_runs_that_do_not_go_together_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
