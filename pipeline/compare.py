@@ -1,9 +1,11 @@
 """Error and calibration of finished runs side by side: a table, and reliability diagrams with --plot.
 
     python pipeline/compare.py RUN [RUN ...] [--plot FILE.png] [--format rich|markdown]
+    python pipeline/compare.py RUN [RUN ...] --against mixing.alpha [--plot FILE.png]
 
 Reads `result.json`, `predictions.npz` and, if there, `config.yaml` of each run folder. Every number is computed again
-from the predictions and must agree with `result.json`.
+from the predictions and must agree with `result.json`. With --against the table and the plot are of the means over
+seeds, by the value that the runs have of an option.
 """
 
 import argparse
@@ -11,18 +13,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import rich.table
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pipeline.calibration.scores import reported
+from pipeline.report.against import against_table, curves
 from pipeline.report.naming import run_names, short_folders
 from pipeline.report.resampling import PreparedPredictions
 from pipeline.report.simulated_floor import simulated_floor
-from pipeline.report.tables import table
+from pipeline.report.tables import Table, table
 from pipeline.report.verified_predictions import VerifiedPredictions, read_run
 
 FLOOR_DRAWS = 200
+OVER_SEEDS = (
+    "mean ± standard deviation (ddof 0) over seeds. floor: the ECE to expect of a perfectly calibrated model with the "
+    "same confidences."
+)
 _HEADER = ("run", "error %", "ECE %", "ECE-15 %", "floor %", "seconds", "steps")
 
 
@@ -49,6 +56,11 @@ def table_row(name: str, run: VerifiedPredictions) -> tuple[str, ...]:
     )
 
 
+def run_table(runs: Sequence[VerifiedPredictions], names: Sequence[str]) -> Table:
+    """A row for each run."""
+    return table(_HEADER, [table_row(name, run) for name, run in zip(names, runs, strict=True)])
+
+
 def legend(runs: Sequence[VerifiedPredictions]) -> str:
     """How to read the table."""
     bins = " or ".join(str(number) for number in sorted({run.settings.ece_bins for run in runs}))
@@ -58,43 +70,46 @@ def legend(runs: Sequence[VerifiedPredictions]) -> str:
     )
 
 
-def rich_table(rows: Sequence[Sequence[str]], caption: str) -> Table:
+def rich_table(of: Table, caption: str) -> rich.table.Table:
     """The table for a terminal."""
-    grid = Table(caption=caption, caption_justify="left")
-    for column, title in enumerate(_HEADER):
+    grid = rich.table.Table(caption=caption, caption_justify="left")
+    for column, title in enumerate(of.header):
         grid.add_column(title, justify="right" if column else "left", overflow="fold", no_wrap=column > 0)
-    for row in rows:
+    for row in of.rows:
         grid.add_row(*map(escape, row))
     return grid
 
 
-def write_plot(path: Path, names: Sequence[str], runs: Sequence[VerifiedPredictions]) -> None:
-    """Writes reliability diagrams to `path`; ValueError naming --plot if its folder or file type will not do."""
-    from pipeline.report.plots import reliability_figure  # matplotlib takes longer to import than the table to make
-
-    figure = reliability_figure([(name, run.logits, run.labels) for name, run in zip(names, runs, strict=True)])
-    supported = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in supported:
-        raise ValueError(f"--plot {path}: unknown file type; use one of .{', .'.join(sorted(supported))}")
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise ValueError(f"--plot {path}: {error.strerror or error}; choose a file that can be written") from error
-
-
-def compare(folders: Sequence[Path], plot: Path | None, layout: str) -> None:
-    """Writes the plot and prints the table of the runs; ValueError as in `read_runs` and `write_plot`."""
+def compare(folders: Sequence[Path], plot: Path | None, layout: str, option: str | None) -> None:
+    """Writes the plot and prints the table of the runs; ValueError naming what cannot be read, compared or written."""
     runs = read_runs(folders)
+    if option is not None:
+        found = curves(runs, option)
+        if plot is not None:
+            from pipeline.report.plot_files import write_against  # matplotlib takes longer to import than to tabulate
+
+            write_against(plot, found, option, "--plot")
+        _print(against_table(found, option), OVER_SEEDS, layout)
+        return _say(f"ECE, OE and accuracy against {option}", plot)
     names = run_names([run.settings.method for run in runs], folders)
     if plot is not None:
-        write_plot(plot, names, runs)
-    rows = [table_row(name, run) for name, run in zip(names, runs, strict=True)]
+        from pipeline.report.plot_files import write_reliability
+
+        write_reliability(plot, names, runs, "--plot")
+    _print(run_table(runs, names), legend(runs), layout)
+    return _say("reliability diagrams", plot)
+
+
+def _print(of: Table, caption: str, layout: str) -> None:
     if layout == "rich":
-        Console().print(rich_table(rows, legend(runs)))
+        Console().print(rich_table(of, caption))
     else:
-        print(f"{table(_HEADER, rows).markdown()}\n\n{legend(runs)}")
+        print(f"{of.markdown()}\n\n{caption}")
+
+
+def _say(what: str, plot: Path | None) -> None:
     if plot is not None:
-        print(f"\nreliability diagrams: {plot}")
+        print(f"\n{what}: {plot}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,7 +118,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder written by pipeline/train.py")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="also draw the reliability diagrams of the runs into this file"
+        "--plot",
+        type=Path,
+        metavar="FILE.png",
+        help="also draw the reliability diagrams of the runs, or with --against the curves, into this file",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="OPTION",
+        help="compare by this option of the runs, such as mixing.alpha (0 where mix is none): means over seeds, and "
+        "with --plot curves of ECE, OE and accuracy",
     )
     parser.add_argument(
         "--format",
@@ -118,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, or 2 after one line on stderr about the user's mistake."""
     options = _parser().parse_args(arguments)
     try:
-        compare(options.runs, options.plot, options.format)
+        compare(options.runs, options.plot, options.format, options.against)
     except (ValueError, OSError) as error:  # an OSError, such as a file without read permission, names its file
         print(f"compare.py: {error}", file=sys.stderr)
         return 2

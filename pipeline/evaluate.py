@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(given: argparse.Namespace) -> ReportOptions:
     if given.draws < 1 or given.floor_draws < 1:
         raise ValueError("--draws and --floor-draws must be at least 1")
-    if given.images < 0 or given.seed < 0:
-        raise ValueError("--images and --seed must be at least 0")
+    if min(given.images, given.seed, given.mc_dropout, given.hull_walk) < 0:
+        raise ValueError("--images, --seed, --mc-dropout and --hull-walk must be at least 0")
     return ReportOptions(
         runs=tuple(given.runs),
         data=given.data,
@@ -49,6 +49,9 @@ def _options(given: argparse.Namespace) -> ReportOptions:
         fit_on=given.fit_on,
         methods=tuple(given.posthoc),
         images=given.images,
+        mc_dropout=given.mc_dropout,
+        ensemble=None if given.ensemble is None else tuple(given.ensemble),
+        hull_walk=given.hull_walk,
         out=given.out,
         resampling=ResamplingConfig(draws=given.draws, floor_draws=given.floor_draws, seed=given.seed),
     )
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a run folder written by pipeline/train.py, or an .npz file with `logits` [N, C] and `labels` [N]",
     )
     _add_network_options(parser)
+    _add_mean_options(parser)
     _add_image_options(parser)
     _add_post_hoc_options(parser)
     _add_resampling_options(parser)
@@ -81,8 +85,9 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="folder that holds the run's data set, if it has moved since training")
     parser.add_argument(
         "--weights",
-        choices=("ema", "raw"),
-        help="evaluate the moving average (ema) or the raw weights of a checkpoint instead of reading predictions.npz",
+        choices=("ema", "raw", "selected"),
+        help="evaluate the moving average (ema) or the raw weights of a checkpoint, or those that the run selected "
+        "(evaluation.select), instead of reading predictions.npz",
     )
     parser.add_argument(
         "--checkpoint",
@@ -90,6 +95,23 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="evaluate the checkpoint of this step instead of reading predictions.npz (default with --weights: the "
         "newest checkpoint)",
+    )
+
+
+def _add_mean_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mc-dropout",
+        type=int,
+        default=0,
+        metavar="N",
+        help="report also the mean of N passes with dropout, of each run that was trained with model.dropout",
+    )
+    parser.add_argument(
+        "--ensemble",
+        nargs="*",
+        type=Path,
+        metavar="RUN",
+        help="report also the mean prediction of these of the given runs; without names, of all",
     )
 
 
@@ -109,6 +131,13 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of unlabelled training images to inspect the pseudo-labels of (default: 5000; 0: none)",
     )
+    parser.add_argument(
+        "--hull-walk",
+        type=int,
+        default=0,
+        metavar="N",
+        help="move N test images ever further away from the training images in a random direction (default: 0)",
+    )
 
 
 def _add_post_hoc_options(parser: argparse.ArgumentParser) -> None:
@@ -121,10 +150,10 @@ def _add_post_hoc_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fit-on",
-        default="0.2",
         metavar="SHARE|FILE.npz",
         help="predictions to fit the post-hoc methods on: a share of the test set, which is then not scored, or a "
-        "file of predictions on other images (default: 0.2; 0: no post-hoc calibration)",
+        "file of predictions on other images (default: each run's validation images if all runs have some, else 0.2; "
+        "0: no post-hoc calibration)",
     )
 
 

@@ -149,6 +149,10 @@ def test_other_numbers_than_the_predictions_give_are_refused(
     capsys.readouterr()
     path.write_text(json.dumps({**result, "ece": result["ece"] + 2e-6}))
     assert f"{path} says ece" in refused([runs[0]], capsys)
+    del result["confidence"]  # younger than some runs
+    path.write_text(json.dumps(result))
+    assert main([str(runs[0])]) == 0
+    capsys.readouterr()
     del result["nll"]
     path.write_text(json.dumps(result))
     assert f"{path} has no number `nll`" in refused([runs[0]], capsys)

@@ -18,6 +18,7 @@ from pipeline.report.glossary import SCORES
 from tests.support.reports import QUICK, predictions, refused, report, write
 
 ROOT = Path(__file__).resolve().parents[1]
+NOT_NEGATIVE = "--images, --seed, --mc-dropout and --hull-walk must be at least 0"
 
 
 def test_report_of_a_file_of_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,8 +176,8 @@ def test_other_images_of_one_name_are_all_reported(tmp_path: Path, capsys: pytes
     [
         ("--draws", "0", "--draws and --floor-draws must be at least 1"),
         ("--floor-draws", "0", "--draws and --floor-draws must be at least 1"),
-        ("--seed", "-1", "--images and --seed must be at least 0"),
-        ("--images", "-1", "--images and --seed must be at least 0"),
+        ("--seed", "-1", NOT_NEGATIVE),
+        ("--images", "-1", NOT_NEGATIVE),
         ("--fit-on", "1", "--fit-on 1: give a share"),
         ("--fit-on", "nan", "--fit-on nan: give a share"),
         ("--fit-on", "most", "--fit-on most: give a share"),
@@ -184,6 +185,8 @@ def test_other_images_of_one_name_are_all_reported(tmp_path: Path, capsys: pytes
         ("--out", "a.npz/report", "a.npz/report: cannot be made (Not a directory); choose another folder with --out"),
         ("--weights", "raw", "--weights and --checkpoint need a run folder"),
         ("--ood", "photos", "--ood photos: a.npz has no network to run on images"),
+        ("--mc-dropout", "10", "--mc-dropout: no dropout in a.npz; give a run trained with model.dropout=0.3"),
+        ("--hull-walk", "100", "--hull-walk: a.npz has no network to run on images; give a run folder"),
     ],
 )
 def test_wrong_options_are_refused(

@@ -15,6 +15,7 @@ from pipeline.data.batches import part_sources
 from pipeline.data.dataset import open_dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.evaluate import main
+from pipeline.report.hull_walk import MU
 from pipeline.report.inputs import read_inputs
 from pipeline.report.networks import sample_pseudo_labels, subjects_with_networks
 from pipeline.report.options import ReportOptions
@@ -32,7 +33,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 16 steps on the digits."""
     out = tmp_path_factory.mktemp("runs") / "calibratemix"
     small = ["steps=16", "log_every=2", "eval_every=8", "checkpoint_every=8", "threads=1", "batch.labelled=8"]
-    given = [f"data={data}", f"out={out}", "mix=calibratemix", "precision=fp32", *small]
+    given = [f"data={data}", f"out={out}", "mix=calibratemix", "model.dropout=0.3", "precision=fp32", *small]
     assert train.main(["--config", str(CONFIG), "--set", *given]) == 0
     return out
 
@@ -41,16 +42,22 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
     with np.load(run / "predictions.npz") as saved:
         other = write(tmp_path / "other.npz", saved["logits"][:, ::-1], saved["labels"])
-    facts = report(run, other, "--ood", write_ood(tmp_path), tmp_path / "report")
-    one = facts["runs"][0]
+    asked = ("--ood", write_ood(tmp_path), "--mc-dropout", "3", "--hull-walk", "5")
+    facts = report(run, other, *asked, tmp_path / "report")
+    one, _, mean = facts["runs"]
     assert (one["step"], one["weights"], one["note"], one["num_classes"]) == (16, "ema", "", 10)
     assert set(facts["figures"]) == {
         "reliability-1", "winning-score-1", "margins-1", "wrong-pseudo-labels-1", "reliability-2", "winning-score-2",
-        "training", "pseudo-labels", "disagreement-1-2",
+        "reliability-3", "winning-score-3", "training", "confidence", "pseudo-labels", "disagreement-1-2",
+        "disagreement-1-3", "hull-walk",
     }  # fmt: skip
-    assert set(one["ood"]) == {"ood.npz", "Gaussian noise"}
+    assert set(one["ood"]) == set(one["ood_scaled"]) == {"ood.npz", "Gaussian noise"}
+    assert mean["name"] == f"{one['name']}, MC dropout" and set(mean["ood"]) == {"Gaussian noise"}
+    assert 0 < abs(mean["scores"]["nll"]["value"] - one["scores"]["nll"]["value"]) < 0.5
+    assert set(one["walks"]) == set(mean["walks"]) == {"", "temperature-scaled"}
+    assert len((tmp_path / "report" / "hull-walk.csv").read_text().splitlines()) == 1 + 4 * len(MU)
     page = (tmp_path / "report" / "index.html").read_text()
-    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 9
+    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 14
     assert re.search(r"Their files in the source: \d{4}, \d{4}", page), "images cannot be traced"
 
 
@@ -126,7 +133,7 @@ def test_run_whose_data_are_gone_has_a_report_without_images(
     text = (moved / "config.yaml").read_text()
     (moved / "config.yaml").write_text(re.sub("^data: .*$", "data: /gone", text, flags=re.MULTILINE))
     facts = report(moved, tmp_path / "report")
-    assert facts["figures"] == ["reliability", "winning-score", "training", "pseudo-labels"]
+    assert facts["figures"] == ["reliability", "winning-score", "training", "confidence", "pseudo-labels"]
     assert "no such data set" in capsys.readouterr().out
     for asked in (("--data", "/gone"), ("--weights", "raw"), ("--ood", "cifar10")):
         assert "/gone/digits/manifest.json: no such data set" in refused(capsys, moved, *asked)
@@ -172,5 +179,51 @@ def test_damaged_checkpoint_is_refused(run: Path, tmp_path: Path, capsys: pytest
     assert told in refused(capsys, copy, "--weights", "raw")
     assert read(copy, None, 8)[1] == 8
     capsys.readouterr()
-    assert report(copy, tmp_path / "report")["figures"] == ["reliability", "winning-score", "training", "pseudo-labels"]
+    assert report(copy, tmp_path / "report")["figures"] == [
+        "reliability",
+        "winning-score",
+        "training",
+        "confidence",
+        "pseudo-labels",
+    ]
     assert told in capsys.readouterr().out  # predictions.npz has the numbers; only the images are missing
+
+
+@pytest.fixture(scope="module")
+def selecting(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A supervised run of 6 steps that held out 97 images, and selected one of three evaluations by them."""
+    out = tmp_path_factory.mktemp("runs") / "supervised"
+    small = ["steps=6", "eval_every=2", "checkpoint_every=6", "threads=1", "batch.labelled=64", "model.name=wrn-10-1"]
+    chosen = ["validation=97", "evaluation.select=best_validation", "evaluation.weights=raw", "optimizer.lr=1"]
+    given = [f"data={data}", f"out={out}", "algorithm=supervised", "labels=all", *small, *chosen]
+    assert train.main(["--config", str(CONFIG), "--set", *given]) == 0
+    return out
+
+
+def test_post_hoc_methods_are_fitted_on_validation_images(selecting: Path, tmp_path: Path) -> None:
+    facts = report(selecting, "--posthoc", "temperature", "--images", "0", tmp_path / "r")
+    found = facts["runs"][0]["post_hoc"]
+    assert (found["source"], found["fitted_on"], found["scored_on"]) == ("the validation images of the run", 97, 500)
+    assert "confidence" in facts["figures"]  # of its evaluation lines
+    own = report(selecting, "--posthoc", "temperature", "--images", "0", "--weights", "raw", tmp_path / "raw")
+    same = own["runs"][0]["post_hoc"]["methods"]["temperature"]  # validation images predicted by the network
+    assert same["nll"] == pytest.approx(found["methods"]["temperature"]["nll"], abs=1e-4)
+
+
+def test_selected_weights_are_those_of_the_result(selecting: Path, tmp_path: Path) -> None:
+    logits, step = read(selecting, "selected", None)
+    chosen = json.loads((selecting / "result.json").read_text())["selected"]
+    assert step == chosen["step"]
+    with np.load(selecting / "predictions.npz") as saved:
+        np.testing.assert_allclose(logits, saved["selected_logits"], rtol=0, atol=1e-4)
+
+
+def test_selected_weights_that_are_not_there_are_refused(
+    run: Path, selecting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "selected.pt is missing; train with evaluation.select" in refused(capsys, run, "--weights", "selected")
+    assert "leave --checkpoint out" in refused(capsys, selecting, "--weights", "selected", "--checkpoint", "6")
+    copy = tmp_path / "run"
+    shutil.copytree(selecting, copy)
+    (copy / "selected.pt").write_bytes((copy / "selected.pt").read_bytes()[:900])
+    assert "selected.pt: cannot be loaded (" in refused(capsys, copy, "--weights", "selected")

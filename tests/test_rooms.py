@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "pipeline": (
         "config", "randomness", "devices", "distributed", "runs", "augment", "data", "calibration", "models", "methods",
-        "training", "report", "train", "evaluate", "compare", "augment_sheet",
+        "training", "report", "train", "evaluate", "compare", "augment_sheet", "label_entropy",
     ),
     "dataprep": (
         "console", "progress_meter", "workers", "sources", "images", "data_folder", "layouts", "writing",

@@ -197,6 +197,12 @@ def softmax(logits: Floats) -> Floats:
     return exponentials
 
 
+def log_softmax(logits: Floats) -> Floats:
+    """Logarithms of the probabilities, float64 [N, C]; finite."""
+    shifted, _, totals = _exponentials(logits)
+    return shifted - np.log(totals)
+
+
 def top_label(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]:
     """Confidence and correctness (0 or 1) of the first most probable class, float64 [N] both."""
     correct = probabilities.argmax(axis=1) == labels

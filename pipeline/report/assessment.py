@@ -6,6 +6,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.calibration.scores import Sums, scores, slices, sums
@@ -13,8 +14,9 @@ from pipeline.calibration.sums import calibration_error, equal_width_sums
 from pipeline.report import ood, posthoc
 from pipeline.report.glossary import SCORES
 from pipeline.report.held_out import HeldOut
+from pipeline.report.hull_walk import Walk, walk_points
 from pipeline.report.options import ResamplingConfig
-from pipeline.report.records import OodReport, PostHocReport, PostHocResult, ScoreDifference, ScoreEstimate
+from pipeline.report.records import OodReport, PostHocReport, PostHocResult, ScoreDifference, ScoreEstimate, WalkPoint
 from pipeline.report.resampling import Draws, PreparedPredictions, bootstrap, interval
 from pipeline.report.simulated_floor import SimulatedFloor, simulated_floor
 from pipeline.report.verified_predictions import VerifiedPredictions
@@ -85,6 +87,28 @@ def post_hoc(of: VerifiedPredictions, held_out: HeldOut, methods: Sequence[str])
     )
 
 
-def out_of_distribution(logits: ArrayLike, others: Mapping[str, NDArray[Any]]) -> dict[str, OodReport]:
-    """By name of the other images: how well they are told from the test images; `logits` [N, C] and [M, C]."""
-    return {name: OodReport(len(other), ood.detection(logits, other)) for name, other in others.items()}
+def temperature_scaled(held_out: HeldOut) -> posthoc.Map:
+    """The temperature of post-hoc calibration, for what is compared before and after it (Thulasidasan et al. 2019)."""
+    return posthoc.fit_temperature(held_out.logits, held_out.labels)
+
+
+def out_of_distribution(
+    logits: ArrayLike, others: Mapping[str, NDArray[Any]], scaled: posthoc.Map | None = None
+) -> dict[str, OodReport]:
+    """By name of the other images: how well they are told from all test images; `logits` [N, C] and [M, C].
+
+    `scaled`: is applied to both. No label is looked at, so test images that it was fitted on need not be left out.
+    """
+    inside, scores = scaled.apply(logits) if scaled else logits, ood.meaningful(np.asarray(logits, dtype=np.float64))
+    return {
+        name: OodReport(len(other), ood.detection(inside, scaled.apply(other) if scaled else other, scores))
+        for name, other in others.items()
+    }
+
+
+def walks_of(walk: Walk, scaled: posthoc.Map | None) -> dict[str, list[WalkPoint]]:
+    """The points of a walk, and those of its temperature-scaled twin."""
+    found = {"": walk_points(walk.logits, walk.labels)}
+    if scaled:
+        found["temperature-scaled"] = walk_points(scaled.apply(walk.logits), walk.labels)
+    return found

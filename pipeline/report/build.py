@@ -5,12 +5,24 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.calibration.scores import softmax
-from pipeline.report.assessment import Assessment, assess, differences, ece_by_bins, out_of_distribution, post_hoc
-from pipeline.report.figures import ReportFigure, figures_of_all, figures_of_run, numbered
-from pipeline.report.held_out import HeldOut, hold_out
+from pipeline.report.assessment import (
+    Assessment,
+    assess,
+    differences,
+    ece_by_bins,
+    out_of_distribution,
+    post_hoc,
+    temperature_scaled,
+    walks_of,
+)
+from pipeline.report.ensemble import with_ensemble
+from pipeline.report.figures import ReportFigure, figures_of_all, figures_of_run, figures_of_walks, numbered
+from pipeline.report.held_out import WITHOUT_VALIDATION, HeldOut, hold_out, hold_out_validation
+from pipeline.report.hull_walk import walk_csv
 from pipeline.report.inputs import Inputs
 from pipeline.report.layout import report_page
 from pipeline.report.options import ReportOptions
+from pipeline.report.plots_confidence import lacking_confidence
 from pipeline.report.records import DifferenceReport, Report, RunReport, report_json
 from pipeline.report.subjects import Subject, subject_of_file
 from pipeline.report.verdicts import notes
@@ -20,13 +32,14 @@ from pipeline.runs.files import write_atomically
 def write_report(options: ReportOptions, inputs: Inputs) -> tuple[Path, list[str]]:
     """Writes the report folder; returns its page, and what it lacks. ValueError of one line for a user's mistake."""
     subjects = _subjects(options, inputs)
-    held_out = [_hold_out(of, options, inputs) for of in subjects]  # before the draws, since it may find a mistake
+    held_out = _held_out(subjects, options, inputs)  # before the draws, since it may find a mistake
     assessments = [assess(of.predictions, options.resampling) for of in subjects]
     runs = [
         _run_report(of, assessment, held, options.methods)
         for of, assessment, held in zip(subjects, assessments, held_out, strict=True)
     ]
-    figures = _figures(subjects)
+    walks = {run.name: run.walks for run in runs if run.walks}
+    figures = [*_figures(subjects), *figures_of_walks(walks)]
     report = Report(
         version=version("calibratemix"),
         resampling=options.resampling,
@@ -34,23 +47,32 @@ def write_report(options: ReportOptions, inputs: Inputs) -> tuple[Path, list[str
         differences=_differences(runs, assessments),
         figures=[figure.slug for figure in figures],
     )
-    return _write(inputs.folder, report, figures), notes(runs)
+    page = _write(inputs.folder, report, figures)
+    if walks:
+        write_atomically(inputs.folder / "hull-walk.csv", walk_csv(walks))
+    return page, [*notes(runs), *lacking_confidence([(of.name, of.log) for of in subjects])]
 
 
 def _subjects(options: ReportOptions, inputs: Inputs) -> list[Subject]:
     if all(given.is_file for given in inputs.runs):
-        return [subject_of_file(given, inputs) for given in inputs.runs]
+        return with_ensemble([subject_of_file(given, inputs) for given in inputs.runs], inputs)
     from pipeline.report.networks import subjects_with_networks  # torch and FFCV, which prediction files do not need
 
-    return subjects_with_networks(inputs, options)
+    return with_ensemble(subjects_with_networks(inputs, options), inputs)
 
 
-def _hold_out(of: Subject, options: ReportOptions, inputs: Inputs) -> HeldOut | None:
-    return hold_out(inputs.fit_on, of.predictions.logits, of.predictions.labels, options.resampling.seed)
+def _held_out(subjects: Sequence[Subject], options: ReportOptions, inputs: Inputs) -> list[HeldOut | None]:
+    """For each subject; unless the user says otherwise, validation images, where all the given runs have some."""
+    each = [of.predictions for of in subjects]
+    if inputs.fit_on is None and all(of.validation for of in each[: len(inputs.runs)]):
+        return [hold_out_validation(of) for of in each]
+    fit_on = WITHOUT_VALIDATION if inputs.fit_on is None else inputs.fit_on
+    return [hold_out(fit_on, of.logits, of.labels, options.resampling.seed) for of in each]
 
 
 def _run_report(of: Subject, assessment: Assessment, held_out: HeldOut | None, methods: Sequence[str]) -> RunReport:
     predictions = of.predictions
+    scaled = temperature_scaled(held_out) if held_out else None
     return RunReport(
         name=of.name,
         path=str(predictions.path),
@@ -63,6 +85,8 @@ def _run_report(of: Subject, assessment: Assessment, held_out: HeldOut | None, m
         ece_by_bins=ece_by_bins(predictions.sums),
         post_hoc=post_hoc(predictions, held_out, methods) if held_out else None,
         ood=out_of_distribution(predictions.logits, of.ood_logits),
+        ood_scaled=out_of_distribution(predictions.logits, of.ood_logits, scaled) if scaled else {},
+        walks=walks_of(of.walk, scaled) if of.walk else {},
         note=of.note,
     )
 

@@ -1,8 +1,11 @@
-"""Which checkpoint of a run is evaluated."""
+"""Which checkpoint of a run is evaluated, or its selected weights."""
 
 from pathlib import Path
 
 from pipeline.runs.checkpoints import checkpoint_step, finished_checkpoints
+
+SELECTED = "selected"  # value of --weights: those of the best evaluation
+SELECTED_FILE = "selected.pt"
 
 
 def choose_checkpoint(run: Path, step: int | None) -> tuple[Path, int]:
@@ -14,3 +17,13 @@ def choose_checkpoint(run: Path, step: int | None) -> tuple[Path, int]:
         raise ValueError(f"--checkpoint {step}: {run} has checkpoints of steps {', '.join(map(str, there))}")
     chosen = max(there) if step is None else step
     return there[chosen], chosen
+
+
+def check_selected(run: Path, step: int | None) -> None:
+    """ValueError where the run has selected no weights, or a `step` of other weights is asked for as well."""
+    if step is not None:
+        raise ValueError(f"--checkpoint {step}: --weights {SELECTED} are of one step; leave --checkpoint out")
+    if not (run / SELECTED_FILE).is_file():
+        raise ValueError(
+            f"--weights {SELECTED}: {run / SELECTED_FILE} is missing; train with evaluation.select=best_validation"
+        )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.calibration.sums import Floats, Ints
 from pipeline.report.plots import reliability_figure
+from pipeline.report.plots_confidence import confidence_figure
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
     PredictionSummary,
@@ -19,7 +20,9 @@ from pipeline.report.plots_images import (
     wrong_caption,
 )
 from pipeline.report.plots_training import progress_figure, pseudo_label_figure
+from pipeline.report.plots_walk import walk_figure
 from pipeline.report.pseudo_label_sample import PseudoLabelSample
+from pipeline.report.records import WalkPoint
 from pipeline.report.subjects import RunImages, Subject
 
 WRONG_SHOWN = 12  # wrong pseudo-labels
@@ -28,10 +31,19 @@ RELIABILITY = (
     "Bars: accuracy of the test images in each confidence bin, with its 95% interval. Hatched: the gap to the mean "
     "confidence; the dashed diagonal is perfect calibration. Below: how many images have that confidence."
 )
-TRAINING = "Error and ECE on the test images at every evaluation."
+TRAINING = "The training loss, and error and ECE on the test images at every evaluation."
+CONFIDENCE = (
+    "Accuracy and mean winning score of the test images at every evaluation of a training, and how densely these lie. "
+    "Below the diagonal the network is overconfident; overfitting moves it to the right while accuracy stands still."
+)
 PSEUDO_LABELS = (
     "Impurity: share of the pseudo-labels in use that are wrong, where the true labels are known. Mask rate: share of "
     "unlabelled images whose pseudo-label is in use."
+)
+WALK = (
+    "Test images moved by mu in a random direction, away from all training images (Thulasidasan et al. 2019, appendix "
+    "D). Where accuracy falls, the winning score should fall with it, and entropy should rise towards the logarithm of "
+    "the number of classes. The numbers are in hull-walk.csv."
 )
 
 
@@ -124,6 +136,7 @@ def figures_of_all(subjects: Sequence[Subject]) -> Iterator[ReportFigure]:
     logs = [(of.name, of.log) for of in subjects]
     for slug, caption, figure in (
         ("training", TRAINING, progress_figure(logs)),
+        ("confidence", CONFIDENCE, confidence_figure(logs)),
         ("pseudo-labels", PSEUDO_LABELS, pseudo_label_figure(logs)),
     ):
         if figure:
@@ -162,6 +175,14 @@ def _summary(letter: str, of: Subject) -> PredictionSummary:
         predicted=predictions.logits.argmax(axis=1),
         confidence=predictions.sums.confidence,
     )
+
+
+def figures_of_walks(walks: Mapping[str, Mapping[str, Sequence[WalkPoint]]]) -> Iterator[ReportFigure]:
+    """Nothing where --hull-walk was not asked for."""
+    if walks:
+        yield ReportFigure(
+            slug="hull-walk", section="Leaving the convex hull", run="", caption=WALK, figure=walk_figure(walks)
+        )
 
 
 def numbered(figures: Sequence[ReportFigure], number: int, total: int) -> list[ReportFigure]:

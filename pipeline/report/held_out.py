@@ -1,4 +1,4 @@
-"""What post-hoc methods are fitted on: a share of the test set, which is then not scored, or predictions elsewhere."""
+"""What post-hoc methods are fitted on: validation images, a share of the test set that is not scored, or a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.calibration.sums import Ints
-from pipeline.report.verified_predictions import FILE_REMEDY, checked
+from pipeline.report.verified_predictions import FILE_REMEDY, VerifiedPredictions, checked
 from pipeline.runs.read import read_predictions
+
+WITHOUT_VALIDATION = 0.2  # share of the test set
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,14 @@ def read_fit_on(given: str) -> float | FitFile:
     if not 0 <= share < 1:
         raise ValueError(f"--fit-on {given}: give a share from 0 to less than 1, or an .npz file")
     return share
+
+
+def hold_out_validation(of: VerifiedPredictions) -> HeldOut | None:
+    """The images that the run itself held out; all of the test set is scored. None where there are none."""
+    if of.validation is None:
+        return None
+    logits, labels = of.validation
+    return HeldOut(logits, labels, np.arange(len(of.labels)), "the validation images of the run")
 
 
 def hold_out(fit_on: float | FitFile, logits: NDArray[Any], labels: Ints, seed: int) -> HeldOut | None:

@@ -1,6 +1,6 @@
 """Everything that a report can read and check before torch is imported: most mistakes are found here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import config
 from pipeline.calibration.scores import check_predictions
-from pipeline.report.checkpoints import choose_checkpoint
+from pipeline.report.checkpoints import SELECTED, check_selected, choose_checkpoint
 from pipeline.report.held_out import FitFile, read_fit_on
 from pipeline.report.naming import run_names, short_folders
 from pipeline.report.options import ReportOptions, report_folder
@@ -22,7 +22,7 @@ from pipeline.report.verified_predictions import (
     read_run,
     read_settings,
 )
-from pipeline.runs.read import read_arrays
+from pipeline.runs.read import read_arrays, read_config
 
 NO_NETWORK = "a file of predictions has no network"
 
@@ -47,13 +47,15 @@ class Inputs:
     """What the command line names, read and checked as far as that goes without a network.
 
     `ood`: what --ood names, by a short distinct name; `ood_files`: logits [M, C] of those that are files, by the name
-    given. `fit_on`: a share of the test set, or predictions on other images. `folder`: where the report goes.
+    given. `fit_on`: a share of the test set, or predictions on other images; None where the user does not say.
+    `ensemble`: positions in `runs` of those that are averaged. `folder`: where the report goes.
     """
 
     runs: tuple[GivenRun, ...]
     ood: dict[str, str]
     ood_files: dict[str, NDArray[Any]]
-    fit_on: float | FitFile
+    fit_on: float | FitFile | None
+    ensemble: tuple[int, ...]
     folder: Path
 
 
@@ -65,7 +67,45 @@ def read_inputs(options: ReportOptions) -> Inputs:
     ood_files = {name: _read_ood_file(name) for name in options.ood if name not in options.ood_images}
     for given in runs:
         _check_ood(given, options, ood_files)
-    return Inputs(runs=runs, ood=ood, ood_files=ood_files, fit_on=read_fit_on(options.fit_on), folder=folder)
+    check_network_options(runs, options)
+    members = ensemble_members(runs, options.ensemble)
+    fit_on = None if options.fit_on is None else read_fit_on(options.fit_on)
+    return Inputs(runs=runs, ood=ood, ood_files=ood_files, fit_on=fit_on, ensemble=members, folder=folder)
+
+
+def check_network_options(runs: Sequence[GivenRun], options: ReportOptions) -> None:
+    """ValueError where --mc-dropout or --hull-walk asks for what none of the runs has."""
+    folders = [given.path for given in runs if not given.is_file]
+    if options.hull_walk and not folders:
+        raise ValueError(f"--hull-walk: {runs[0].path} has no network to run on images; give a run folder")
+    if options.mc_dropout and not any(dropout_of(folder) for folder in folders):
+        given = ", ".join(str(run.path) for run in runs)
+        raise ValueError(f"--mc-dropout: no dropout in {given}; give a run trained with model.dropout=0.3")
+
+
+def dropout_of(folder: Path) -> float:
+    """The probability with which a run dropped features before the classifier."""
+    return float((read_config(folder / "config.yaml").get("model") or {}).get("dropout", 0))
+
+
+def ensemble_members(runs: Sequence[GivenRun], named: Sequence[Path] | None) -> tuple[int, ...]:
+    """Positions of the runs that --ensemble names, all where it names none. ValueError where they do not go together.
+
+    That all runs have the same test labels in the same order is checked elsewhere: no report goes without.
+    """
+    if named is None:
+        return ()
+    positions = {given.path.resolve(): number for number, given in enumerate(runs)}
+    for path in named:
+        if path.resolve() not in positions:
+            raise ValueError(f"--ensemble {path}: is none of the runs of this report; give it there too")
+    members = tuple(dict.fromkeys(positions[path.resolve()] for path in named)) or tuple(range(len(runs)))
+    sets = {str(runs[i].path): read_config(runs[i].path / "config.yaml").get("dataset") for i in members}
+    known = {folder: name for folder, name in sets.items() if name}
+    for folder, name in known.items():
+        if name != next(iter(known.values())):
+            raise ValueError(f"--ensemble: {folder} was trained on {name}, {next(iter(known))} on another data set")
+    return members
 
 
 def _read_runs(options: ReportOptions) -> tuple[GivenRun, ...]:
@@ -88,6 +128,8 @@ def _stored(path: Path, options: ReportOptions) -> VerifiedPredictions | None:
         raise ValueError(f"{path}: no such run folder; give the folder that holds result.json, or an .npz file")
     if not any((path / name).is_file() for name in ("config.yaml", "predictions.npz")):
         raise ValueError(f"{path}: not a run folder: it holds neither config.yaml nor predictions.npz")
+    if options.weights == SELECTED:
+        check_selected(path, options.checkpoint)
     if options.chooses_checkpoint or not (path / "predictions.npz").is_file():
         choose_checkpoint(path, options.checkpoint)
         return None

@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from pipeline import distributed
 from pipeline.calibration.scores import softmax
@@ -16,48 +14,56 @@ from pipeline.data.source_files import source_files
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.methods.margins import all_margins
-from pipeline.report.inputs import GivenRun, Inputs, check_ood_classes, ood_folder
+from pipeline.report.answers import Answers, answers
+from pipeline.report.inputs import GivenRun, Inputs, check_ood_classes
 from pipeline.report.options import ReportOptions
 from pipeline.report.pseudo_label_sample import PseudoLabelSample
-from pipeline.report.restore import Noise, Restored, restore, saved_tensor
+from pipeline.report.restore import Restored, restore, saved_tensor
 from pipeline.report.subjects import RunImages, Subject, subject_of_file, subject_without_network
 from pipeline.report.verified_predictions import VerifiedPredictions, check_same_test_set, checked
 from pipeline.runs.read import read_metrics
 from pipeline.training.training_run import APM_TABLE
-
-MAX_NOISE_IMAGES = 2000
 
 
 def subjects_with_networks(inputs: Inputs, options: ReportOptions) -> list[Subject]:
     """Every run in order, prediction files among them too. ValueError naming the file or option, and the remedy."""
     ranks = distributed.start()
     try:
-        subjects = [
-            subject_of_file(given, inputs) if given.is_file else _subject_of_run(given, inputs, options, ranks)
+        found = [
+            (subject_of_file(given, inputs), None) if given.is_file else _subjects_of_run(given, inputs, options, ranks)
             for given in inputs.runs
         ]
     finally:
         distributed.stop()
+    subjects = [plain for plain, _ in found] + [mean for _, mean in found if mean]
     check_same_test_set([each.predictions for each in subjects])
     return subjects
 
 
-def _subject_of_run(given: GivenRun, inputs: Inputs, options: ReportOptions, ranks: Ranks) -> Subject:
+def _subjects_of_run(
+    given: GivenRun, inputs: Inputs, options: ReportOptions, ranks: Ranks
+) -> tuple[Subject, Subject | None]:
+    """The run; and the mean of its passes with dropout, where --mc-dropout asks for it and the run has any."""
     weights = options.weights or given.settings.weights
     network, note = _restored(given, weights, options, ranks)
-    predictions = given.stored or _predict(given, weights, network)
-    check_ood_classes(inputs.ood_files, predictions)
     log = read_metrics(given.path / "metrics.jsonl")
     if network is None:
-        return subject_without_network(given.name, predictions, inputs, note, log)
+        assert given.stored is not None
+        check_ood_classes(inputs.ood_files, given.stored)
+        return subject_without_network(given.name, given.stored, inputs, note, log), None
     if given.stored:
         _check_labels(given.stored, network)
+    plain, *mean = answers(network, inputs, options, given.stored is not None)
+    predictions = given.stored or _predictions(given, weights, network, plain)
+    check_ood_classes(inputs.ood_files, predictions)
     dataset = network.dataset
-    return Subject(
+    subject = Subject(
         name=given.name,
         predictions=predictions,
         classes=dataset.classes,
-        ood_logits=_ood_logits(network, inputs, len(predictions.labels), options.resampling.seed),
+        ood_logits={short: inputs.ood_files[name] for short, name in inputs.ood.items() if name in inputs.ood_files}
+        | plain.ood,
+        walk=plain.walk,
         images=RunImages(
             train=partial(network.pixels, dataset.train_beton),
             test=partial(network.pixels, dataset.test_beton),
@@ -66,6 +72,18 @@ def _subject_of_run(given: GivenRun, inputs: Inputs, options: ReportOptions, ran
         pseudo_labels=sample_pseudo_labels(network, options.images) if options.images > 0 else None,
         log=log,
     )
+    return subject, _mean_of_passes(subject, mean[0]) if mean else None
+
+
+def _mean_of_passes(of: Subject, found: Answers) -> Subject:
+    assert found.test is not None
+    return Subject(
+        name=f"{of.name}, MC dropout",
+        predictions=replace(of.predictions, logits=found.test, validation=found.validation),
+        classes=of.classes,
+        ood_logits=found.ood,
+        walk=found.walk,
+    )
 
 
 def _restored(given: GivenRun, weights: str, options: ReportOptions, ranks: Ranks) -> tuple[Restored | None, str]:
@@ -73,18 +91,24 @@ def _restored(given: GivenRun, weights: str, options: ReportOptions, ranks: Rank
     try:
         return restore(given.path, options.data, weights, options.checkpoint, ranks), ""
     except ValueError as error:
-        if given.stored is None or options.ood_images or options.data:
+        if given.stored is None or options.needs_network:
             raise
         return None, str(error)
 
 
-def _predict(given: GivenRun, weights: str, network: Restored | None) -> VerifiedPredictions:
+def _predictions(given: GivenRun, weights: str, network: Restored, found: Answers) -> VerifiedPredictions:
     """The network's predictions on its test set."""
-    assert network is not None
-    crops = network.crops(network.dataset.test_beton)
-    logits, labels = checked(network.checkpoint, network.logits(crops), crops.labels, "choose another --checkpoint")
-    settings = replace(given.settings, weights=weights)
-    return VerifiedPredictions(path=given.path, settings=settings, logits=logits, labels=labels, step=network.step)
+    assert found.test is not None
+    labels = open_beton(network.dataset.test_beton).metadata["f1"]
+    logits, targets = checked(network.checkpoint, found.test, labels, "choose another --checkpoint")
+    return VerifiedPredictions(
+        path=given.path,
+        settings=replace(given.settings, weights=weights),
+        logits=logits,
+        labels=targets,
+        step=network.step,
+        validation=found.validation,
+    )
 
 
 def _check_labels(stored: VerifiedPredictions, network: Restored) -> None:
@@ -96,29 +120,14 @@ def _check_labels(stored: VerifiedPredictions, network: Restored) -> None:
         )
 
 
-def _ood_logits(network: Restored, inputs: Inputs, num_test: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Logits [M, C] by name: of what --ood names, and of noise."""
-    found = {
-        short: inputs.ood_files[name] if name in inputs.ood_files else _logits_of_folder(network, name)
-        for short, name in inputs.ood.items()
-    }
-    noise = Noise(network.dataset, min(num_test, MAX_NOISE_IMAGES), network.config.eval_batch, seed)
-    return found | {"Gaussian noise": network.logits(noise)}
-
-
-def _logits_of_folder(network: Restored, name: str) -> NDArray[np.float32]:
-    """Of the test images of another data folder."""
-    folder = ood_folder(name, network.dataset.folder)
-    return network.logits(network.crops(folder / "test.beton"))
-
-
 def sample_pseudo_labels(network: Restored, limit: int) -> PseudoLabelSample | None:
     """Pseudo-labels of the first `limit` unlabelled images of train.beton; None without any.
 
     The order of a beton is random, so these are a random sample.
     """
     dataset = network.dataset
-    index = np.setdiff1d(np.arange(dataset.num_train), dataset.split, assume_unique=True)[:limit]
+    known = dataset.not_unlabelled(include_labelled=False)  # and the validation images
+    index = np.setdiff1d(np.arange(dataset.num_train), known, assume_unique=True)[:limit]
     if len(index) == 0:
         return None
     crops = network.crops(dataset.train_beton, index)

@@ -3,7 +3,7 @@
 SciPy and scikit-learn are imported where they are used, because they are slow to import.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,7 +40,16 @@ OOD_SCORES: dict[str, Callable[[Floats], Floats]] = {  # higher: more like the t
 }
 
 
-def detection(inside: ArrayLike, outside: ArrayLike) -> dict[str, Detection]:
+def meaningful(logits: Floats) -> tuple[str, ...]:
+    """Names of the scores that say something of these logits [N, C].
+
+    The energy of log-probabilities, such as an ensemble's, is 0 whatever they are; what is left is rounding.
+    """
+    normalised = np.abs(negative_energy(logits)).max() < 1e-4  # float32 rounds log-probabilities this little
+    return tuple(name for name in OOD_SCORES if name != "energy" or not normalised)
+
+
+def detection(inside: ArrayLike, outside: ArrayLike, scores: Collection[str] = OOD_SCORES) -> dict[str, Detection]:
     """By score, from logits [N, C] of test images and [M, C] of out-of-distribution images; in percent.
 
     `auroc`: the probability that a test image scores higher (50: no separation). `fpr95`: the share of the
@@ -53,9 +62,7 @@ def detection(inside: ArrayLike, outside: ArrayLike) -> dict[str, Detection]:
     if not all(np.isfinite(part).all() for part in parts):
         raise ValueError("logits are NaN or Inf")
     is_inside = np.repeat([1, 0], [len(part) for part in parts])
-    return {
-        name: _separation(is_inside, np.concatenate([score(p) for p in parts])) for name, score in OOD_SCORES.items()
-    }
+    return {name: _separation(is_inside, np.concatenate([OOD_SCORES[name](p) for p in parts])) for name in scores}
 
 
 def _separation(is_inside: Ints, score: Floats) -> Detection:

@@ -23,9 +23,12 @@ class ReportOptions:
     weights: str | None = None
     checkpoint: int | None = None
     ood: tuple[str, ...] = ()
-    fit_on: str = "0.2"
+    fit_on: str | None = None
     methods: tuple[str, ...] = ("temperature", "vector", "isotonic")
     images: int = 5000
+    mc_dropout: int = 0  # passes; 0: none
+    ensemble: tuple[Path, ...] | None = None  # its members; () means all runs
+    hull_walk: int = 0  # images
     out: Path | None = None
     resampling: ResamplingConfig = field(default_factory=ResamplingConfig)
 
@@ -38,6 +41,11 @@ class ReportOptions:
     def ood_images(self) -> tuple[str, ...]:
         """Those of `ood` that are images, for which a network is needed; the others are files of logits."""
         return tuple(name for name in self.ood if not name.endswith(".npz"))
+
+    @property
+    def needs_network(self) -> bool:
+        """The user asks for what predictions.npz does not say."""
+        return bool(self.ood_images or self.data or self.mc_dropout or self.hull_walk)
 
 
 def report_folder(options: ReportOptions) -> Path:

@@ -41,6 +41,16 @@ def plain(axes: Axes, grid: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
+def legend_above(figure: Figure, axes: Axes, columns: int = 2) -> None:
+    """What the axes show, named above them; a name is text, never mathematics."""
+    handles, labels = axes.get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, loc="outside upper left", ncols=columns, fontsize=9, frameon=False, handlelength=3
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
 def shortened(name: str, length: int) -> str:
     """`name`, cut in the middle where it is longer than `length`."""
     if len(name) <= length:

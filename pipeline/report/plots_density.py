@@ -17,6 +17,7 @@ from pipeline.report.plot_style import (
     PURPLE,
     VERMILION,
     BarLook,
+    legend_above,
     new_figure,
     plain,
     shortened,
@@ -42,7 +43,7 @@ def winning_score_figure(confidence: Floats, correct: Floats, ood: Mapping[str, 
     for (name, values), colour, (_, style) in zip(ood.items(), OOD_COLOURS * 9, LINES[2:5] * 9, strict=False):
         _step(axes, values, shortened(name, 34), colour, style)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="Winning score (highest probability)", ylabel="Density")
-    _legend_above(figure, axes)
+    legend_above(figure, axes)
     plain(axes)
     return figure
 
@@ -68,7 +69,7 @@ def margin_figure(of: PseudoLabelSample) -> Figure:
     label = "APM of the pseudo-label" if of.is_apm else "Margin of the pseudo-label at the checkpoint"
     axes.set(xlabel=label, ylabel="Unlabelled images")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _legend_above(figure, axes)
+    legend_above(figure, axes)
     plain(axes)
     return figure
 
@@ -91,10 +92,3 @@ def _draw_margins(axes: Axes, of: PseudoLabelSample) -> None:
 def _wrong_share(of: PseudoLabelSample, chosen: np.ndarray) -> str:
     known = chosen & (of.truth >= 0)
     return f": {of.wrong[known].mean():.1%} wrong" if known.any() else ""
-
-
-def _legend_above(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, loc="outside upper left", ncols=2, fontsize=9, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)

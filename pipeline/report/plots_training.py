@@ -1,4 +1,4 @@
-"""Figures of training: error and ECE, impurity and mask rate over the steps (Figure 1c of the paper)."""
+"""Figures of training: loss, error and ECE, impurity and mask rate over the steps (Figure 1c of the paper)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,8 +15,8 @@ MAX_POINTS = 300
 
 
 def progress_figure(runs: Sequence[tuple[str, Log]]) -> Figure | None:
-    """Error and ECE in percent at every evaluation, of runs by name; None where no run has any."""
-    return _stacked(runs, (("error", "Error (%)", 1), ("ece", "ECE (%)", 1)))
+    """Training loss, and error and ECE in percent at every evaluation, of runs by name; None where no run has any."""
+    return _stacked(runs, (("loss", "Training loss", 1), ("error", "Error (%)", 1), ("ece", "ECE (%)", 1)))
 
 
 def pseudo_label_figure(runs: Sequence[tuple[str, Log]]) -> Figure | None:
@@ -48,7 +48,7 @@ def _stacked(runs: Sequence[tuple[str, Log]], panels: Sequence[Panel]) -> Figure
     for axes, (key, label, factor) in zip(all_axes, panels, strict=True):
         _draw(axes, runs, key, factor)
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=min(0, *(float(line.get_ydata().min()) for line in axes.get_lines())))  # a loss may be < 0
     all_axes[-1].set_xlabel("Step")
     all_axes[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
     handles = [line for axes in all_axes for line in axes.get_lines()]

@@ -67,8 +67,22 @@ class OodReport:
 
 
 @dataclass(frozen=True)
+class WalkPoint:
+    """Means over images at the distance `mu` (hull_walk.py); accuracy and confidence in percent, entropy in nats."""
+
+    mu: float
+    accuracy: float
+    confidence: float
+    entropy: float
+
+
+@dataclass(frozen=True)
 class RunReport:
-    """The numbers of one run or prediction file. `note` says why there are no images; "" where there are."""
+    """The numbers of one run, prediction file or mean of them. `note`: why there are no images; "" where there are.
+
+    `ood_scaled`: as `ood`, after the logits were divided by the temperature of post-hoc calibration. `walks`: points of
+    the walk out of the convex hull, by "" for the network itself, and by what was done to its logits.
+    """
 
     name: str
     path: str
@@ -81,6 +95,8 @@ class RunReport:
     ece_by_bins: Mapping[int, float]
     post_hoc: PostHocReport | None
     ood: Mapping[str, OodReport]
+    ood_scaled: Mapping[str, OodReport]
+    walks: Mapping[str, Sequence[WalkPoint]]
     note: str
 
 
@@ -118,11 +134,15 @@ def report_json(report: Report) -> str:
 
 def _run(run: RunReport) -> dict[str, object]:
     """Flatter than the records: readers of report.json find each method's and each kind's numbers by name."""
-    ood = {
+    flat = {"ood": _ood(run.ood), "ood_scaled": _ood(run.ood_scaled)}
+    return {**asdict(run), "post_hoc": _post_hoc(run.post_hoc) if run.post_hoc else None, **flat}
+
+
+def _ood(kinds: Mapping[str, OodReport]) -> dict[str, object]:
+    return {
         name: {"num_images": each.num_images, **{score: asdict(found) for score, found in each.detection.items()}}
-        for name, each in run.ood.items()
+        for name, each in kinds.items()
     }
-    return {**asdict(run), "post_hoc": _post_hoc(run.post_hoc) if run.post_hoc else None, "ood": ood}
 
 
 def _post_hoc(found: PostHocReport) -> dict[str, object]:

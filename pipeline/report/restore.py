@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,9 +21,9 @@ from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import Numerics
-from pipeline.report.checkpoints import choose_checkpoint
+from pipeline.report.checkpoints import SELECTED, SELECTED_FILE, choose_checkpoint
 from pipeline.training import checkpoint
-from pipeline.training.inference import Images, predict
+from pipeline.training.inference import Images, predict, predict_with_features
 from pipeline.training.optimization import MovingAverage
 from pipeline.training.training_run import choose_threads
 
@@ -43,6 +44,10 @@ class Restored:
         """Logits [N, C] of the images, in their order."""
         return predict(self.model, images, self.numerics, self.ranks)
 
+    def logits_and_features(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits [N, C], and the features [N, D] that the classifier sees."""
+        return predict_with_features(self.model, images, self.numerics, self.ranks)
+
     def crops(self, beton: Path, indices: Ints | None = None) -> CentralCrops:
         """Central crops as evaluation sees them, of all images or of those at `indices`, resized to the network."""
         open_beton(beton)
@@ -50,13 +55,18 @@ class Restored:
         threads, size = choose_threads(self.config), self.dataset.image_size
         return CentralCrops(beton, own_size, self.config.eval_batch, threads, indices=indices, resize_to=size)
 
+    def validation(self) -> CentralCrops | None:
+        """Central crops of the validation images, of which training saw none; None where it held out none."""
+        held = self.dataset.validation
+        return self.crops(held.beton, held.indices) if held else None
+
     def pixels(self, beton: Path, indices: Ints) -> NDArray[np.uint8]:
         """Central crops uint8 [n, S, S, 3] of the images at `indices` [n] of a beton, to be looked at."""
         return np.concatenate([batch.permute(0, 2, 3, 1).numpy() for batch in self.crops(beton, indices).batches()])
 
 
 def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: Ranks) -> Restored:
-    """The `weights` (ema or raw) of the checkpoint of `step`, or the newest, of the run folder `run`.
+    """The `weights` (ema or raw) of the checkpoint of `step`, or the newest, of the run folder `run`, or its selected.
 
     `data` replaces the run's option of that name, where the betons have moved. ValueError where anything is missing or
     damaged. Collective.
@@ -72,10 +82,14 @@ def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: 
     model = models.network(
         options.model, len(dataset.classes), options.seed, dataset.image_size, ranks.device, numerics.dtype
     )
+    if weights == SELECTED:
+        found_step = _load_selected(model, run / SELECTED_FILE)
+    else:
+        model = _with_weights(model, weights, options.ema, path)
     return Restored(
         config=options,
         dataset=dataset,
-        model=_with_weights(model, weights, options.ema, path),
+        model=model,
         numerics=numerics,
         ranks=ranks,
         checkpoint=path,
@@ -91,6 +105,17 @@ def _with_weights(model: nn.Module, weights: str, ema: EmaConfig, path: Path) ->
         return average.module
     _load(path, {"model": model.state_dict()})
     return model
+
+
+def _load_selected(model: nn.Module, path: Path) -> int:
+    """Fills the network with selected weights; their step. ValueError where the file is damaged."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(saved["model"])
+        return int(saved["step"])
+    except (RuntimeError, KeyError, OSError, EOFError, UnpicklingError, BadZipFile) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path}: cannot be loaded ({reason}); leave --weights {SELECTED} out") from error
 
 
 def _load(path: Path, state: dict[str, object]) -> None:

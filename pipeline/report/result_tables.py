@@ -6,7 +6,7 @@ from html import escape
 from pipeline.report.glossary import SCORES, formatted
 from pipeline.report.ood import OOD_SCORES
 from pipeline.report.page import copyable
-from pipeline.report.records import DifferenceReport, PostHocReport, RunReport, ScoreDifference
+from pipeline.report.records import DifferenceReport, OodReport, PostHocReport, RunReport, ScoreDifference
 from pipeline.report.tables import Table, table
 from pipeline.report.verdicts import interval_text, signed
 
@@ -63,16 +63,20 @@ def post_hoc(found: PostHocReport) -> Table:
 
 
 def ood(runs: Sequence[RunReport]) -> Table:
-    """AUROC and FPR95 of each score, with one row per run and kind of image."""
+    """AUROC and FPR95 of each score, with one row per run and kind of image, before and after temperature scaling."""
     rows = []
     for run in runs:
-        for kind, found in run.ood.items():
-            name = f"{run.name}, {kind}" if len(runs) > 1 else kind
-            pairs = [found.detection[score] for score in OOD_SCORES]
-            cells = [f"{number:.1f}" for pair in pairs for number in (pair.auroc, pair.fpr95)]
-            rows.append([f"{name} ({found.num_images:,})", *cells])
+        for after, kinds in (("", run.ood), (", temperature-scaled", run.ood_scaled)):
+            rows += [_ood_row(run.name if len(runs) > 1 else "", kind + after, found) for kind, found in kinds.items()]
     titles = (f"{score} {measure}" for score in OOD_SCORES for measure in ("AUROC", "FPR95"))
     return table(("", *titles), rows)
+
+
+def _ood_row(run: str, kind: str, found: OodReport) -> list[str]:
+    name = f"{run}, {kind}" if run else kind
+    pairs = [found.detection.get(score) for score in OOD_SCORES]
+    cells = [f"{number:.1f}" for pair in pairs if pair for number in (pair.auroc, pair.fpr95)]
+    return [f"{name} ({found.num_images:,})", *cells, *["-"] * (2 * len(pairs) - len(cells))]
 
 
 def by_bins(runs: Sequence[RunReport]) -> Table:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.calibration.sums import Ints
+from pipeline.report.hull_walk import Walk
 from pipeline.report.inputs import NO_NETWORK, GivenRun, Inputs
 from pipeline.report.pseudo_label_sample import PseudoLabelSample
 from pipeline.report.verified_predictions import VerifiedPredictions
@@ -29,10 +30,10 @@ class RunImages:
 
 @dataclass(frozen=True)
 class Subject:
-    """One run or prediction file and all that a report shows of it.
+    """One run or prediction file, or what was averaged of them, and all that a report shows of it.
 
-    `images` and `pseudo_labels` are None where there is no network; `note` then says why. `log`: lines of
-    metrics.jsonl.
+    `images` and `pseudo_labels` are None where there is no network; `note` then says why. `walk`: where --hull-walk
+    asks for it. `log`: lines of metrics.jsonl.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Subject:
     ood_logits: Mapping[str, NDArray[Any]]  # [M, C] of out-of-distribution images, by name
     images: RunImages | None = None
     pseudo_labels: PseudoLabelSample | None = None
+    walk: Walk | None = None
     note: str = ""
     log: Sequence[Mapping[str, object]] = ()
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.calibration.scores import Sums, check_predictions, reported, sums
+from pipeline.calibration.scores import REPORTED, Sums, check_predictions, reported, sums
 from pipeline.calibration.sums import Ints
 from pipeline.report.naming import method_name
-from pipeline.runs.read import RUN_REMEDY, ece_bins, read_config, read_predictions, read_result
+from pipeline.runs.read import RUN_REMEDY, ece_bins, read_config, read_predictions, read_result, read_validation
 
 FILE_REMEDY = "write finite logits [N, C] and labels [N] from 0 to C - 1"
 _TOLERANCE = 1e-6  # of percent, and of the natural units of nll and brier
@@ -36,6 +36,7 @@ class VerifiedPredictions:
     """Valid predictions of one model on a test set.
 
     `path`: the run folder or the file. `step` of the weights and `seconds` of training: None where unknown.
+    `validation`: logits [M, C] and labels [M] of images that no step saw, where the run held any out.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class VerifiedPredictions:
     labels: Ints  # [N]
     step: int | None = None
     seconds: float | None = None
+    validation: tuple[NDArray[Any], Ints] | None = None
 
     @cached_property
     def sums(self) -> Sums:
@@ -64,6 +66,7 @@ def read_run(folder: Path) -> VerifiedPredictions:
     source = folder / "predictions.npz"
     logits, labels = checked(source, *read_predictions(source, RUN_REMEDY), RUN_REMEDY)
     step, seconds = result.get("step"), result.get("seconds")
+    validation = read_validation(source, RUN_REMEDY)
     found = VerifiedPredictions(
         path=folder,
         settings=read_settings(folder),
@@ -71,6 +74,7 @@ def read_run(folder: Path) -> VerifiedPredictions:
         labels=labels,
         step=step if isinstance(step, int) else None,
         seconds=seconds if isinstance(seconds, int | float) else None,
+        validation=checked(source, *validation, RUN_REMEDY) if validation else None,
     )
     _check_result(folder / "result.json", result, reported(found.sums))
     return found
@@ -110,6 +114,8 @@ def check_same_test_set(each: Sequence[VerifiedPredictions]) -> None:
 def _check_result(path: Path, result: Mapping[str, object], computed: Mapping[str, float]) -> None:
     for name, value in computed.items():
         stored = result.get(name)
+        if stored is None and name not in REPORTED:
+            continue  # younger than the run
         if not isinstance(stored, int | float):
             raise ValueError(f"{path} has no number `{name}`; delete it and resume the run")
         if not math.isclose(stored, value, rel_tol=0, abs_tol=_TOLERANCE):

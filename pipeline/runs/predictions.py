@@ -32,6 +32,15 @@ def read_predictions(
     return logits, labels
 
 
+def read_validation(path: Path, remedy: str) -> Predictions | None:
+    """Those of the validation images in a run's predictions.npz, which has been read; None where it has none."""
+    with np.load(path) as arrays:
+        if "validation_logits" not in arrays.files:
+            return None
+    logits, labels = read_arrays(path, ("validation_logits", "validation_labels"), remedy)
+    return logits, labels
+
+
 def read_arrays(path: Path, names: Sequence[str], remedy: str) -> list[NDArray[Any]]:
     """The arrays `names` of an .npz file; ValueError naming the file and `remedy`."""
     if not path.is_file():

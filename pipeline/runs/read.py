@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.config.reading import YAML_LOADER
 from pipeline.runs.files import json_lines, read_json, tail
-from pipeline.runs.predictions import RUN_REMEDY, read_arrays, read_predictions
+from pipeline.runs.predictions import RUN_REMEDY, read_arrays, read_predictions, read_validation
 
 __all__ = [  # with those of predictions.py, so that a report imports from one place
     "RUN_REMEDY",
@@ -32,6 +32,7 @@ __all__ = [  # with those of predictions.py, so that a report imports from one p
     "read_predictions",
     "read_result",
     "read_status",
+    "read_validation",
 ]
 
 TAIL_BYTES = 65536  # of metrics.jsonl: some hundred lines

@@ -13,7 +13,7 @@ from pipeline.models.numerics import Numerics
 
 
 class Images(Protocol):
-    """Images to predict, such as CentralCrops: batches of this rank's ``slices[rank]``, uint8 [b, 3, S, S]."""
+    """Images to predict, such as CentralCrops: batches of this rank's ``slices[rank]``, [b, 3, S, S] from 0 to 255."""
 
     slices: list[NDArray[np.int64]]
 
@@ -22,26 +22,43 @@ class Images(Protocol):
         ...
 
 
-@torch.inference_mode()
 def predict(model: nn.Module, test: Images, numerics: Numerics, ranks: Ranks) -> NDArray[np.float32]:
     """Logits [N, C] float32 in test order, on every rank.
 
     Always in float32 (float64 if trained so) without autocast or TF32, whatever precision trained: half-precision
     logits round confidences.
     """
+    return _predicted(model, test, numerics, ranks, 1)[0]
+
+
+def predict_with_features(
+    model: nn.Module, test: Images, numerics: Numerics, ranks: Ranks
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """As `predict`: (logits [N, C], the features [N, D] that the head sees)."""
+    logits, features = _predicted(model, test, numerics, ranks, 2)
+    return logits, features
+
+
+@torch.inference_mode()
+def _predicted(
+    model: nn.Module, test: Images, numerics: Numerics, ranks: Ranks, parts: int
+) -> list[NDArray[np.float32]]:
+    """The first ``parts`` of what the network answers: logits, features."""
     model.eval()
     head, largest = model.head, max(len(s) for s in test.slices)
     assert isinstance(head, nn.Linear)
-    mine = torch.zeros(largest, head.out_features, device=ranks.device)
+    mine = [torch.zeros(largest, n, device=ranks.device) for n in (head.out_features, head.in_features)[:parts]]
     done = 0
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
         for images in test.batches():
-            logits = _logits(model, images, numerics)
-            mine[done : done + len(logits)] = logits
-            done += len(logits)
-    everyone = all_gather(mine).cpu().numpy().reshape(ranks.world, largest, head.out_features)
-    return np.concatenate([part[: len(s)] for part, s in zip(everyone, test.slices, strict=True)])
+            answers = model(numerics.normalise(images.to(numerics.device, non_blocking=True)))
+            for whole, answer in zip(mine, answers, strict=False):
+                whole[done : done + len(images)] = answer
+            done += len(images)
+    return [_in_order(each, test.slices, ranks) for each in mine]
 
 
-def _logits(model: nn.Module, images: Tensor, numerics: Numerics) -> Tensor:
-    return model(numerics.normalise(images.to(numerics.device, non_blocking=True)))[0].float()
+def _in_order(mine: Tensor, slices: list[NDArray[np.int64]], ranks: Ranks) -> NDArray[np.float32]:
+    """This rank's rows [largest, K] -> those of all ranks [N, K], without their padding."""
+    everyone = all_gather(mine).cpu().numpy().reshape(ranks.world, *mine.shape)
+    return np.concatenate([part[: len(s)] for part, s in zip(everyone, slices, strict=True)])

@@ -88,8 +88,8 @@ def test_a_network_without_stages_is_told_so(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(models.SMALL_NETWORKS, "bare", lambda classes: Parts(layers, nn.Linear(4, classes)))
     models.check("bare")
     with pytest.raises(ValueError, match=r"mix=manifold: model.name=bare has no 2 stages .* mixing.layers=0"):
-        models.check("bare", 2)
-    models.check("wrn-10-1", 2)
+        models.check("bare", stages=2)
+    models.check("wrn-10-1", stages=2)
 
 
 def test_decayed_parameters() -> None:

@@ -109,7 +109,8 @@ def test_training_figures_show_every_run() -> None:
     runs = [(LONG * 3, LINES), ("none", []), ("b", [{**line, "step": 2 * line["step"]} for line in LINES])]
     progress, pseudo = progress_figure(runs), pseudo_label_figure(runs)
     assert progress is not None and pseudo is not None
-    assert [len(axes.get_lines()) for axes in (*progress.axes, *pseudo.axes)] == [2, 2, 2, 2]
+    assert [axes.get_ylabel() for axes in progress.axes] == ["Training loss", "Error (%)", "ECE (%)"]
+    assert [len(axes.get_lines()) for axes in (*progress.axes, *pseudo.axes)] == [2, 2, 2, 2, 2]
     assert pseudo.axes[0].get_lines()[0].get_ydata() == pytest.approx([25])  # percent
     for figure in (progress, pseudo):
         assert_readable(figure)

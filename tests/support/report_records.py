@@ -28,6 +28,8 @@ def run_report(
         ece_by_bins={10: ece, 15: ece + 1},
         post_hoc=None,
         ood={},
+        ood_scaled={},
+        walks={},
         note=note,
     )
 

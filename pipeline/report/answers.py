@@ -1,0 +1,91 @@
+"""What the network of a run says of test images, of out-of-distribution images, and of images that leave the hull.
+
+In the plain pass, and as the mean of passes with dropout (--mc-dropout): both from one pass of the body over an image.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.calibration.sums import Ints
+from pipeline.report.hull_walk import MU, Walk
+from pipeline.report.inputs import Inputs, ood_folder
+from pipeline.report.mc_dropout import mc_dropout
+from pipeline.report.options import ReportOptions
+from pipeline.report.restore import Noise, Restored
+from pipeline.report.walk_images import WalkImages
+from pipeline.training.inference import Images
+
+MAX_NOISE_IMAGES = 2000
+
+Logits = NDArray[Any]  # [N, C]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """In one way of predicting: logits of the `test` images, of out-of-distribution images by name, and on the walk.
+
+    `test` is None where the run has stored its predictions and nothing else is asked for; so is `validation`, logits
+    and labels, which are None too where the run held out no images.
+    """
+
+    test: Logits | None
+    validation: tuple[Logits, Ints] | None
+    ood: dict[str, Logits]
+    walk: Walk | None
+
+
+def answers(network: Restored, inputs: Inputs, options: ReportOptions, stored: bool) -> list[Answers]:
+    """Of the plain pass, and of passes with dropout where --mc-dropout asks for them and the run has any.
+
+    `stored`: the test predictions of the plain pass are at hand.
+    """
+    passes = options.mc_dropout if network.config.model.dropout > 0 else 0
+    seed = options.resampling.seed
+
+    def ask(images: Images) -> list[Logits]:
+        return _logits(network, images, passes, seed)
+
+    crops, held = network.crops(network.dataset.test_beton), network.validation()
+    test = ask(crops) if passes or not stored else [None]
+    validation = ask(held) if held and (passes or not stored) else None
+    ood = {kind: ask(images) for kind, images in _others(network, inputs, len(crops.labels), seed)}
+    walk = _walk(network, min(options.hull_walk, len(crops.labels)), seed) if options.hull_walk else None
+    labels, walked = (walk.crops.labels, ask(walk)) if walk else (None, [])
+    return [
+        Answers(
+            test=test[way],
+            validation=(validation[way], held.labels) if held and validation else None,
+            ood={kind: logits[way] for kind, logits in ood.items()},
+            walk=Walk(walked[way].reshape(len(labels), len(MU), -1), labels) if labels is not None else None,
+        )
+        for way in range(2 if passes else 1)
+    ]
+
+
+def _logits(network: Restored, images: Images, passes: int, seed: int) -> list[Logits]:
+    """Of the plain pass; and, for `passes` above 0, of their mean."""
+    if not passes:
+        return [network.logits(images)]
+    logits, features = network.logits_and_features(images)
+    head = network.model.head
+    assert isinstance(head, nn.Linear)
+    return [logits, mc_dropout(features, head, network.config.model.dropout, passes, seed)]
+
+
+def _others(network: Restored, inputs: Inputs, num_test: int, seed: int) -> Iterator[tuple[str, Images]]:
+    """Images by name: test images of the other data folders that --ood names, and noise."""
+    for short, name in inputs.ood.items():
+        if name not in inputs.ood_files:
+            yield short, network.crops(ood_folder(name, network.dataset.folder) / "test.beton")
+    yield "Gaussian noise", Noise(network.dataset, min(num_test, MAX_NOISE_IMAGES), network.config.eval_batch, seed)
+
+
+def _walk(network: Restored, num: int, seed: int) -> WalkImages:
+    """The first `num` test images, which are a random sample: the order of a beton is random."""
+    crops = network.crops(network.dataset.test_beton, np.arange(num))
+    return WalkImages(crops, network.config.eval_batch, seed)
