@@ -32,7 +32,7 @@ from contender import Contender
 from torch import Tensor
 
 from pipeline import models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.methods.step_types import Inputs
 from pipeline.training.training_run import LOGGED, TrainingRun
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from pipeline import config, models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = ("check_gpu", "gpu_hours", "loader", "margins", "parity", "step", "writing")

@@ -17,7 +17,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from gpu_check.fake_cuda import DEVICE, FakeCuda, fake_cuda
 from pipeline import config as configuration
 from pipeline import models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.data.batches import Batch, HostPart, PartSource
 from pipeline.data.dataset import Dataset
 from pipeline.distributed import Ranks

@@ -1,6 +1,7 @@
 """Combinations of options that make no sense: a ``ValueError`` of one line with the remedy."""
 
-from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, STOPPING, Config
+from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, Config
+from pipeline.config.sections import STOPPING
 
 PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 REPLACING_MIXES = ("mixup", "manifold")  # learn mixed labels under loss.name

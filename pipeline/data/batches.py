@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline.augment import kernels
 from pipeline.augment.kernels import Augmentation
 from pipeline.config import Config
-from pipeline.config.options import AugmentConfig
+from pipeline.config.sections import AugmentConfig
 from pipeline.data.beton_reader import BetonReader, Ints, Pixels
 from pipeline.data.dataset import Dataset
 from pipeline.data.streams import PartOrder, VirtualShards, labelled_order, unlabelled_order

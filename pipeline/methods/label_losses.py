@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.config.options import LossConfig
+from pipeline.config.sections import LossConfig
 from pipeline.distributed import gather_columns
 from pipeline.methods.losses import SmoothedLoss, cross_entropy, one_hot, smooth
 

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.models.headed import Headed, Parts, replace_norms
 from pipeline.models.small_networks import SMALL_NETWORKS
 from pipeline.models.wide_resnet import WIDE_NAMES, WideResNet, norm_layer, wide_resnet, wide_shape

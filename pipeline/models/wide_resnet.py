@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.models.headed import Change, changed_between, classify
 
 WIDE_NAMES = "wrn-D-K with D = 6n + 4, like wrn-10-1, wrn-16-1, wrn-28-2, wrn-28-8; wrn-37-2"

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 
 from pipeline import config, models
-from pipeline.config.options import Config, EmaConfig
+from pipeline.config.options import Config
+from pipeline.config.sections import EmaConfig
 from pipeline.data.beton_reader import Ints, cut
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset

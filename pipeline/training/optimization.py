@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.options import EmaConfig, OptimizerConfig
+from pipeline.config.sections import EmaConfig, OptimizerConfig
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:

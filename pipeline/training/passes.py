@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.options import MixingConfig
+from pipeline.config.sections import MixingConfig
 from pipeline.methods.objective import evaluate_groups
 from pipeline.methods.step_types import Group, Inputs, Observed, Outputs, StepOutput
 from pipeline.models.numerics import Numerics

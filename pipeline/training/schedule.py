@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipeline.config import Config
 from pipeline.config.checks import check
-from pipeline.config.options import OptimizerConfig
+from pipeline.config.sections import OptimizerConfig
 
 # Steps since the warm-up, steps from there to the end -> factor of the peak.
 CURVES: dict[str, Callable[[float, float], float]] = {

@@ -18,7 +18,7 @@ from ffcv.reader import Reader
 from pipeline import config, train
 from pipeline.augment import kernels
 from pipeline.augment.kernels import Augmentation
-from pipeline.config.options import AugmentConfig
+from pipeline.config.sections import AugmentConfig
 from pipeline.data.batches import Batch, HostPart, PartSource, TrainImages, augmentation, part_sources
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_dataset

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.config.options import LossConfig
+from pipeline.config.sections import LossConfig
 from pipeline.distributed import Ranks
 from pipeline.methods.label_losses import LABEL_LOSSES, label_loss
 from pipeline.methods.losses import cross_entropy

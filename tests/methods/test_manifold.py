@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline import config, models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.distributed import Ranks
 from pipeline.methods.mixes.manifold import ManifoldMixup
 from pipeline.methods.mixes.mixup import Mixup

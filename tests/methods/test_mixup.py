@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipeline import config, models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.distributed import Ranks
 from pipeline.methods.losses import cross_entropy
 from pipeline.methods.mixes.mixup import Mixup, RegMixup

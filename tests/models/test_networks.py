@@ -10,7 +10,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline import models
-from pipeline.config.options import ModelConfig, OptimizerConfig
+from pipeline.config.sections import ModelConfig, OptimizerConfig
 from pipeline.models.headed import Parts
 from pipeline.models.wide_resnet import Block
 from pipeline.training.optimization import build_optimizer

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.distributed import Ranks, all_reduce_sum, own_group
 from pipeline.models import batch_norm_kernels
 from pipeline.models.shared_batch_norm import SharedBatchNorm, share_statistics

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import config, models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.config.options import EmaConfig, OptimizerConfig
+from pipeline.config.sections import EmaConfig, OptimizerConfig
 from pipeline.training.optimization import MovingAverage, build_optimizer, clip_gradient, set_learning_rate
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pipeline import train
-from pipeline.config.options import EvaluationConfig
+from pipeline.config.sections import EvaluationConfig
 from pipeline.distributed import Ranks
 from pipeline.training.evaluation import Evaluation
 from pipeline.training.selection import Selection

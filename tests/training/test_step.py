@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from pipeline import config, models
-from pipeline.config.options import FORWARDS, ModelConfig
+from pipeline.config.options import FORWARDS
+from pipeline.config.sections import ModelConfig
 from pipeline.data.batches import Batch, HostPart
 from pipeline.methods.losses import LOSSES, cross_entropy
 from pipeline.methods.objective import Objective, smoothed

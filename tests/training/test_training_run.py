@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline import config, models
-from pipeline.config.options import ModelConfig
+from pipeline.config.sections import ModelConfig
 from pipeline.data.dataset import open_dataset
 from pipeline.distributed import Ranks
 from pipeline.methods.step_types import Inputs

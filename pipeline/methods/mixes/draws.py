@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.options import MixingConfig
+from pipeline.config.sections import MixingConfig
 from pipeline.methods.mixing import MixingPool
 from pipeline.randomness import LAMBDA, PARTNER, uniforms
 
