@@ -222,8 +222,8 @@ def test_networks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     monkeypatch.setattr(networks, "NETWORKS", (("wrn-10-1", 32),))
     assert run("networks", monkeypatch, "--ranks", 1) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert re.match(r"\| `wrn-10-1` \| 32 \| 77,866 \| [\d.]+, [\d.]+ \| [\d.]+ \| \d+ \|$", printed[2]), printed
-    assert json.loads(printed[-1]) == {"wrn-10-1": 77866}
+    assert re.match(r"\| `wrn-10-1` \| 32 \| 77,866 \| [\d.]+ \| \d+ \|$", printed[2]), printed
+    assert json.loads(printed[-1]) == {"wrn-10-1, 32 px": 77866}
 
 
 def test_a_network_that_does_not_train_is_told() -> None:
