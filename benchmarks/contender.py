@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -37,14 +38,29 @@ class Contender:
 
     def ask(self, action: str, **options: Any) -> Any:
         """What the child's ``action`` returns; SystemExit where it failed (its traceback is on stderr)."""
-        try:
+        self.tell(action, **options)
+        return self.answer()
+
+    def tell(self, action: str, **options: Any) -> None:
+        """Asks, and does not wait: several children work together until their ``answer`` is taken."""
+        self.action = action
+        with self._alive():
             self.connection.send_bytes(pickle.dumps((action, options)))
+
+    def answer(self) -> Any:
+        """To what was told last, as ``ask``."""
+        with self._alive():
             fine, answer = pickle.loads(self.connection.recv_bytes())
+        if not fine:
+            raise SystemExit(f"{self.script}: {self.action} failed: {answer}")
+        return answer
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, OSError):
             raise SystemExit(f"{self.script}: died (exit code {self.process.wait()}); its message is above") from None
-        if not fine:
-            raise SystemExit(f"{self.script}: {action} failed: {answer}")
-        return answer
 
     def __enter__(self) -> Self:
         return self

@@ -52,17 +52,18 @@ def feed(run: TrainingRun, requests: Requests) -> Iterator[Inputs]:
                 settle(run)
             requests.answer([sum(_device_seconds(trace)) / options["steps"]])
             continue
+        clock = time.process_time if options.get("processor") else time.perf_counter
         spent: list[float] = []
         for number, length in enumerate(stretches(run, options["steps"])):
             settle(run)
-            start = time.perf_counter()
+            start = clock()
             for _ in range(length):
                 if action in sources:
                     yield next(sources[action])
                 else:
                     act()
             settle(run)
-            spent += [(time.perf_counter() - start) / length] if number >= untimed(run) else []
+            spent += [(clock() - start) / length] if number >= untimed(run) else []
         requests.answer(spent)
     raise ours.Enough
 

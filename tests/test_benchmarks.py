@@ -5,9 +5,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from pipeline import config, models
 from pipeline.config.sections import ModelConfig
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SCRIPTS = ("check_gpu", "gpu_hours", "loader", "margins", "parity", "step", "writing")
+SCRIPTS = ("check_gpu", "gpu_hours", "loader", "margins", "mixup", "networks", "parity", "step", "writing")
 CHILD = """
 import os, contender
 cores = lambda: os.sched_getaffinity(0)
@@ -165,6 +166,74 @@ def test_step(peer_stand_in: None, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert run("step", monkeypatch, *given) == 0
     found = last_line(capsys)
     assert set(found) == {"default_x", "floor_x", "mix_cost_percent"} and found["floor_x"] > 0
+
+
+class InThisProcess:
+    """A contender whose actions are called here: of ``networks_side.py`` and ``torchvision_side.py``."""
+
+    actions: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, script: str, *_: Any, **__: Any) -> None:
+        self.script = script
+
+    def tell(self, action: str, **options: Any) -> None:
+        self.answer = partial(self.actions[f"{self.script}:{action}"], **options)
+
+    def ask(self, action: str, **options: Any) -> Any:
+        self.tell(action, **options)
+        return self.answer()
+
+    def __enter__(self) -> "InThisProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_mixup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside torchvision as it is, without workers; ours, which test_step has, is given."""
+    import mixup
+    import torchvision_side
+
+    asked: list[list[str]] = []
+    hold = partial(torchvision_side.hold, workers=0)
+    monkeypatch.setattr(InThisProcess, "actions", {
+        "step_side.py:train": lambda settings, out: asked.append(settings),
+        "step_side.py:loader": lambda steps, processor: [1e-9] * steps,
+        "torchvision_side.py:hold": hold,
+        "torchvision_side.py:seconds": torchvision_side.seconds,
+    })  # fmt: skip
+    monkeypatch.setattr(mixup, "Contender", InThisProcess)
+    given = ["--model", "wrn-10-1", "--labelled", 4, "--rounds", 1, "--steps", 1, "--processor"]
+    assert run("mixup", monkeypatch, *given) == 0
+    found = last_line(capsys)
+    assert set(found) == {name for name, _, _ in mixup.RATIOS} and min(found["mixup_x"], found["channels_last_x"]) > 1
+    assert [config.load(None, settings).mix for settings in asked] == ["none", "mixup", "manifold"]
+    images, targets = next(torchvision_side.held["batches"][True])
+    assert images.shape == (4, 3, 32, 32) and torch.allclose(targets.sum(dim=1), torch.ones(4))
+
+
+def test_networks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The smallest, on one rank."""
+    import networks
+    import networks_side
+
+    monkeypatch.setattr(InThisProcess, "actions", {"networks_side.py:train": networks_side.train})
+    monkeypatch.setattr(networks, "Contender", InThisProcess)
+    monkeypatch.setattr(networks, "NETWORKS", (("wrn-10-1", 32),))
+    assert run("networks", monkeypatch, "--ranks", 1) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert re.match(r"\| `wrn-10-1` \| 32 \| 77,866 \| [\d.]+ \| \d+ \|$", printed[2]), printed
+    assert json.loads(printed[-1]) == {"wrn-10-1, 32 px": 77866}
+
+
+def test_a_network_that_does_not_train_is_told() -> None:
+    import networks
+
+    fine = {"losses": [2.0, 1.0], "weights": 5.0, "moved": True, "parameters": 1, "seconds": 0.1, "memory": 1 << 20}
+    assert networks.wrong([fine, fine]) == "" and networks.row("x", 32, [fine, fine]).endswith("| 0.20 | 1 |")
+    assert networks.wrong([fine | {"losses": [2.0, float("nan")]}]) == "a loss is not finite"
+    assert networks.wrong([fine, fine | {"weights": 5.1}]) == "ranks disagree"
+    assert networks.row("x", 32, [fine | {"moved": False}]).endswith("FAILED: no weight moved")
 
 
 def test_equal_number_formats_are_compared() -> None:

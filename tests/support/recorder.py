@@ -47,14 +47,14 @@ class Recorder:
         self.run = TrainingRun(*arguments)
         return self.run
 
-    def _mixed_group(self) -> Callable[[MixingPool, Pairs], Group]:
+    def _mixed_group(self) -> Callable[..., Group]:
         original = MixingPool.mixed_group
 
-        def noted(pool: MixingPool, pairs: Pairs) -> Group:
+        def noted(pool: MixingPool, pairs: Pairs, *others: Any) -> Group:
             who = {name: part.index for name, part in pool.inputs.parts.items()}
             self.steps.append({**who, **{name: getattr(pairs, name).numpy() for name in ("first", "second", "lam")}})
             if pool.step + 1 == self.stop_at and pool.rank == self.signalled % pool.world:
                 os.kill(os.getpid(), self.number)
-            return original(pool, pairs)
+            return original(pool, pairs, *others)
 
         return noted
