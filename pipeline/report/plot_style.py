@@ -41,6 +41,13 @@ def plain(axes: Axes, grid: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
+def line_look(number: int) -> tuple[str, str | tuple[int, tuple[int, ...]]]:
+    """Colour and line style of the line of that number: those of LINES, then each colour with another style."""
+    colours, styles = list(dict(LINES)), list(dict.fromkeys(style for _, style in LINES))
+    again, place = divmod(number, len(colours))
+    return colours[place], styles[(place + again) % len(styles)]
+
+
 def legend_above(figure: Figure, axes: Axes, columns: int = 2) -> None:
     """What the axes show, named above them; a name is text, never mathematics."""
     handles, labels = axes.get_legend_handles_labels()

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.against import Point
-from pipeline.report.plot_style import INK, LINES, legend_above, new_figure, plain, shortened
+from pipeline.report.plot_style import INK, legend_above, line_look, new_figure, plain, shortened
 
 PANELS = (("ece", "ECE (%)"), ("oe", "OE (%)"), ("accuracy", "Accuracy (%)"))
 FAR = 30  # from here on a linear axis would hide the small values
@@ -18,7 +18,7 @@ def against_figure(found: Mapping[str, Sequence[Point]], option: str) -> Figure:
     all_axes = figure.subplots(len(PANELS), sharex=True)
     for axes, (score, label) in zip(all_axes, PANELS, strict=True):
         for number, (name, points) in enumerate(found.items()):
-            colour, style = LINES[number % len(LINES)]
+            colour, style = line_look(number)
             values = [point.value for point in points]
             axes.errorbar(
                 values,

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from pipeline.report.plot_style import LINES, new_figure, plain, shortened
+from pipeline.report.plot_style import line_look, new_figure, plain, shortened
 
 Log = Sequence[Mapping[str, object]]  # the lines of a metrics.jsonl
 Panel = tuple[str, str, float]  # key of a line, axis label, factor
@@ -66,7 +66,7 @@ def _draw(axes: Axes, runs: Sequence[tuple[str, Log]], key: str, factor: float) 
         steps, values = series(lines, key)
         if len(steps) == 0:
             continue
-        colour, style = LINES[number % len(LINES)]
+        colour, style = line_look(number)
         marker = "o" if len(steps) <= 30 else ""  # a run's first evaluation is a point, not a line
         steps, values = thinned(steps, factor * values)
         label = shortened(name, 55)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from pipeline.report.plot_style import LINES, legend_above, new_figure, plain, shortened
+from pipeline.report.plot_style import legend_above, line_look, new_figure, plain, shortened
 from pipeline.report.records import WalkPoint
 
 PANELS = (("accuracy", "Accuracy (%)"), ("confidence", "Winning score (%)"), ("entropy", "Entropy (nats)"))
@@ -20,7 +20,7 @@ def walk_figure(walks: Mapping[str, Mapping[str, Sequence[WalkPoint]]]) -> Figur
     all_axes = figure.subplots(len(PANELS), sharex=True)
     for axes, (value, label) in zip(all_axes, PANELS, strict=True):
         for number, (run, ways) in enumerate(walks.items()):
-            colour, style = LINES[number % len(LINES)]
+            colour, style = line_look(number)
             for way, points in list(ways.items())[: 1 if value == "accuracy" else None]:
                 name = f"{shortened(run, 40)}, {way}" if way else shortened(run, 55)
                 look = {"marker": "o", "markersize": 3, "alpha": 0.55} if way else {}

@@ -13,6 +13,8 @@ from matplotlib.text import Text
 
 from pipeline.calibration.reliability import reliability_bins
 from pipeline.report.figures import figures_of_run
+from pipeline.report.plot_style import LINES as LOOKS
+from pipeline.report.plot_style import line_look
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
     PredictionSummary,
@@ -114,6 +116,11 @@ def test_training_figures_show_every_run() -> None:
     assert pseudo.axes[0].get_lines()[0].get_ydata() == pytest.approx([25])  # percent
     for figure in (progress, pseudo):
         assert_readable(figure)
+
+
+def test_many_lines_are_told_apart() -> None:
+    assert len({line_look(number) for number in range(24)}) == 24
+    assert [line_look(number) for number in range(6)] == list(LOOKS)
 
 
 def test_training_figures_leave_out_what_no_run_says() -> None:
