@@ -13,8 +13,8 @@ export VENV
 QUICKSTART := runs/quickstart
 GRID := --grid configs/quickstart.yaml
 SEED_0 := $(QUICKSTART)/digits/fixmatch/1/0-* $(QUICKSTART)/digits/fixmatch-calibratemix/1/0-*
-# The tests of a file stay in one process, those of a group too: tests/conftest.py.
-TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadgroup
+# The tests of a file stay in one process, those of a group too: tests/conftest.py. Three on two cores: some wait for jobs.
+TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -136,7 +136,8 @@ class Measured:
 def settings(config: Config) -> list[str]:
     """The options of a run as words, but for where it lies and how long it is; it mixes from the first step on."""
     values = {name: value for name, value in configuration.flat_values(config).items() if name not in PLACE}
-    words = [f"{name}={'null' if value is None else value}" for name, value in values.items()]
+    written: dict[Any, str] = {None: "null", "": "''"}
+    words = [f"{name}={written.get(value, value)}" for name, value in values.items()]
     return [*words, "warmup_steps=0", *(f"{name}_every=1000000" for name in ("log", "eval", "checkpoint"))]
 
 

@@ -212,12 +212,12 @@ def test_make_shows_the_quickstart_commands() -> None:
 
 
 def test_make_test_with_arguments_starts_the_tests_at_once() -> None:
-    """All of it: lint, SLURM for the tests, two processes. With ARGS nothing comes before pytest but the set-up."""
+    """All of it: lint, SLURM for the tests, three processes. With ARGS nothing comes before pytest but the set-up."""
     chosen = run("make", "-n", "test", "ARGS=-k name -x").stdout.splitlines()
     assert chosen == ["scripts/setup.sh", ".venv/bin/python -m pytest -k name -x"]
     whole, fast = (run("make", "-n", target).stdout.splitlines() for target in ("test", "check"))
     lint = ["scripts/setup.sh", ".venv/bin/ruff check", ".venv/bin/ruff format --check", ".venv/bin/mypy"]
-    tests = ".venv/bin/python -m pytest -n 2 --dist loadgroup"
+    tests = ".venv/bin/python -m pytest -n 3 --dist loadgroup"
     assert whole == [*lint, "scripts/setup.sh tests", tests]
     assert fast == [*lint, f'{tests} -m "not slow"']
 

@@ -42,7 +42,8 @@ def test_the_run_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         "lr",
     }
     got = result(out)
-    assert {"step", "error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "num_samples", "best"} == set(got)
+    scores = {"error", "error_top5", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "confidence"}
+    assert {"step", *scores, "num_samples", "best"} == set(got)
     assert (got["step"], got["num_samples"]) == (12, 500)
     assert got["error"] == tested[-1]["error"]
     with np.load(out / "predictions.npz") as saved:
