@@ -123,21 +123,36 @@ class UnobservedPasses:
     As the reference code of mixup: its network never forwards the clean images that the mixed ones replace.
     """
 
-    def __init__(self, ddp: nn.Module, numerics: Numerics, world: int, num_classes: int, options: MixingConfig) -> None:
+    def __init__(
+        self,
+        ddp: nn.Module,
+        numerics: Numerics,
+        world: int,
+        num_classes: int,
+        *,
+        options: MixingConfig,
+        graphs: bool = False,
+    ) -> None:
+        """``graphs``: ``ddp`` is compiled, perhaps to CUDA graphs."""
         self.ddp, self.numerics, self.world, self.num_classes = ddp, numerics, world, num_classes
-        self.options = options
+        self.options, self.graphs = options, graphs
 
     def observe(self, inputs: Inputs) -> Observed:
         """Zeros of the right shapes."""
         assert len(inputs.unlabelled.weak) == 0
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
         labelled, unlabelled = (self._nothing(len(part.weak)) for part in (inputs.labelled, inputs.unlabelled))
         return Observed(labelled, unlabelled)
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
         """Clean images, then mixed ones in a pass of their own; together with ``mixing.second_pass: joint``."""
         learned = [group for group in groups if group.weight and len(group.images)]
-        passes = [learned] if self.options.second_pass == "joint" else [[group] for group in learned]
-        return sum_of(*(learn_together(each, self.ddp, self.numerics, self.world) for each in passes))
+        first, *others = [learned] if self.options.second_pass == "joint" else [[group] for group in learned]
+        network = self.ddp, self.numerics, self.world
+        output = learn_together(first, *network)
+        with frozen_statistics(self.ddp, freeze=not self.options.update_bn):
+            return sum_of(output, *(learn_together(each, *network) for each in others))
 
     def _nothing(self, count: int) -> Outputs:
         logits = torch.zeros(count, self.num_classes, dtype=self.numerics.dtype, device=self.numerics.device)

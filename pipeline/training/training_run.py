@@ -178,7 +178,7 @@ class TrainingRun:
         options, world, graphs = self.config.mixing, self.ranks.world, self.config.compile is not None
         ddp = self._compiled(self.ddp)
         if self.config.mix in LABELLED_MIXES:
-            return UnobservedPasses(ddp, self.numerics, world, self.num_classes, options)
+            return UnobservedPasses(ddp, self.numerics, world, self.num_classes, options=options, graphs=graphs)
         if self.config.forward == "joint":
             return JointPasses(ddp, self.numerics, world, options=options, label=self._base_groups, graphs=graphs)
         model = self._compiled(self.model)

@@ -124,7 +124,7 @@ def test_the_network_sees_what_is_learned_and_nothing_else(mix: Any, second_pass
     groups = alone(groups_of, mix, *sets)
     groups = [group for group in groups if len(group.images)]
     model = Counted()
-    passes = UnobservedPasses(model, numerics(), 1, CLASSES, context(SUPERVISED, *sets, rows=0).config.mixing)
+    passes = UnobservedPasses(model, numerics(), 1, CLASSES, options=context(SUPERVISED, *sets, rows=0).config.mixing)
     inputs = alone(partial(batch, unlabelled=0))[0]
     observed = passes.observe(inputs)
     assert observed.labelled.logits.shape == (LABELLED, CLASSES)
@@ -132,6 +132,26 @@ def test_the_network_sees_what_is_learned_and_nothing_else(mix: Any, second_pass
     output.loss.backward()
     assert model.passes == wanted
     assert set(output.terms) == {group.term for group in groups}
+
+
+@pytest.mark.parametrize("update_bn", ["true", "false"])
+def test_mixed_images_beside_clean_ones_may_leave_the_statistics_alone(update_bn: str) -> None:
+    """RegMixup's second pass with mixing.update_bn=false; mixup's only pass writes them always."""
+
+    def statistics(mix: Any, sets: tuple[str, ...], terms: tuple[str, ...]) -> Tensor:
+        groups = [group for group in alone(groups_of, mix, *sets) if group.term in terms and len(group.images)]
+        model = Counted()
+        options = context(SUPERVISED, *sets, rows=0).config.mixing
+        passes = UnobservedPasses(model, numerics(), 1, CLASSES, options=options)
+        inputs = alone(partial(batch, unlabelled=0))[0]
+        passes.learn(inputs, passes.observe(inputs), groups)
+        return torch.cat([value.flatten() for name, value in model.state_dict().items() if "running" in name])
+
+    sets = (f"mixing.update_bn={update_bn}",)
+    both, clean = (statistics(RegMixup, sets, terms) for terms in (("labelled", "mix"), ("labelled",)))
+    assert torch.equal(both, clean) == (update_bn == "false")
+    fresh = torch.cat([v.flatten() for n, v in Counted().state_dict().items() if "running" in n])
+    assert not torch.equal(statistics(Mixup, sets, ("mix",)), fresh)
 
 
 @pytest.mark.parametrize(

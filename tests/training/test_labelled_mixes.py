@@ -36,7 +36,8 @@ def trained(ranks: Ranks, *sets: str) -> dict[str, Tensor]:
     model = models.network(config.model, CLASSES, 0, SIZE, ranks.device, torch.float64)
     ddp = data_parallel(share_statistics(model, ranks.world), SIZE, numbers, ranks)
     mix, mixing = MIXES[config.mix](made), Mixing(config, CLASSES, SPLIT_LABELS, ranks, numbers)
-    objective, passes = Objective(config, CLASSES), UnobservedPasses(ddp, numbers, ranks.world, CLASSES, config.mixing)
+    objective = Objective(config, CLASSES)
+    passes = UnobservedPasses(ddp, numbers, ranks.world, CLASSES, options=config.mixing)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, momentum=0.9)
     losses, layers = [], []
     for step in range(STEPS):
