@@ -2,8 +2,9 @@
 
 A test of more than some four processor seconds is marked ``slow``; `make check` leaves it out. Under pytest-xdist the
 tests of a file stay together, and so do those of a group: ``xdist_group("ranks")`` for tests that call ``on_ranks``,
-whose processes all of them share, and ``xdist_group("cluster")`` for those that fill the machine with jobs. Both start
-processes that import torch, so they are slow without the mark.
+whose processes all of them share, ``xdist_group("launches")`` for those that start torchrun and wait for it, and
+``xdist_group("cluster")`` for those that fill the machine with jobs. All start processes that import torch, so they are
+slow without the mark.
 """
 
 import fcntl
@@ -24,7 +25,7 @@ from tests.support.usage import Usage
 # Tests compare last bits and start more ranks than there may be GPUs. Before anything imports torch.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-GROUPS = ("ranks", "cluster")  # these are long, so they start first, each on a process of its own
+GROUPS = ("ranks", "launches", "cluster")  # these are long, so they start first, each on a process of its own
 
 # A shell gives its background jobs an ignored SIGINT, and then Ctrl-C cannot be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -101,7 +101,7 @@ def test_two_ranks_are_one_run(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ranks")
+@pytest.mark.xdist_group("launches")
 def test_killed_and_started_again_it_ends_the_same(
     data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from tests.support.team import TEAM
 def on_ranks(world: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """``function(ranks, *arguments)`` on ``world`` ranks; their results in rank order. ``function`` is importable.
 
-    Raises RankError where a rank raises or dies. Mark the test ``xdist_group("ranks")``: one team serves all tests.
+    Raises RankError where a rank raises or dies. Mark the test ``xdist_group("ranks")``: one team serves them all.
     """
     return TEAM.run(world, function, arguments)
 

@@ -15,7 +15,7 @@ from tests.support.launch import PATIENCE, ROOT, SMALL, children, gone, lines, r
 from tests.support.ranks import on_ranks
 from tests.support.recorder import Recorder
 
-pytestmark = pytest.mark.xdist_group("ranks")
+pytestmark = pytest.mark.xdist_group("launches")
 STEPS = 60
 
 
