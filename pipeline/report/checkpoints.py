@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.runs.checkpoints import checkpoint_step, finished_checkpoints
+from pipeline.runs.checkpoints import SELECTED_FILE, checkpoint_step, finished_checkpoints
 
 SELECTED = "selected"  # value of --weights: those of the best evaluation
-SELECTED_FILE = "selected.pt"
 
 
 def choose_checkpoint(run: Path, step: int | None) -> tuple[Path, int]:

@@ -22,7 +22,8 @@ from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import Numerics
-from pipeline.report.checkpoints import SELECTED, SELECTED_FILE, choose_checkpoint
+from pipeline.report.checkpoints import SELECTED, choose_checkpoint
+from pipeline.runs.checkpoints import SELECTED_FILE
 from pipeline.training import checkpoint
 from pipeline.training.inference import Images, predict, predict_with_features
 from pipeline.training.optimization import MovingAverage

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+SELECTED_FILE = "selected.pt"  # beside checkpoints/: weights of the best evaluation, by evaluation.select
 
 
 def checkpoint_folder(step: int) -> str:

@@ -74,9 +74,7 @@ class RunLog:
         began, run, step = time.monotonic(), self.run, self.run.progress.step
         self.newest = run.evaluator.evaluate(run.evaluated, step)
         self.selection.offer(self.newest, run.evaluated)
-        line = {"step": step, **self.newest.metrics}
-        del line["num_samples"]
-        line.pop("validation_num_samples", None)
+        line = {"step": step, **{n: value for n, value in self.newest.metrics.items() if not n.endswith("num_samples")}}
         if not run.progress.best or line["error"] < run.progress.best["error"]:
             run.progress.best = line.copy()
         line |= summary_by_class(all_reduce_sum(run.quality.by_class))

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from pipeline.distributed import Ranks, broadcast_object
+from pipeline.runs.checkpoints import SELECTED_FILE
 from pipeline.runs.files import warn, write_atomically
 from pipeline.training.evaluation import Evaluation
 
@@ -24,7 +25,7 @@ class Selection:
     """Of the run in ``folder`` by ``rule`` (evaluation.select). ``step``: done by the run, 0 if it starts anew."""
 
     def __init__(self, folder: Path, rule: str, ranks: Ranks, step: int) -> None:
-        self.file, self.ranks, self.part = folder / "selected.pt", ranks, SELECTED_ON.get(rule)
+        self.file, self.ranks, self.part = folder / SELECTED_FILE, ranks, SELECTED_ON.get(rule)
         self.best = float("inf")  # error of what the file holds
         if not self.part or not ranks.is_main:
             return

@@ -31,7 +31,18 @@ from slurm.grids.naming import digest, method_name
 
 PROJECT = Path(__file__).resolve().parents[2]
 GRID_KEYS = ("paper", "metrics", "root", "seeds", "options", "gpu_hours", "mixing_factor", "blocks")
-METRICS = ("error", "error_top5", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "floor")
+METRICS = {  # what a table may show: names of result.json, or floor, with their titles
+    "error": "Error %",
+    "error_top5": "Top-5 error %",
+    "ece": "ECE %, 10 bins",
+    "ece15": "ECE %, 15 bins",
+    "ace": "ACE %, 15 equal-mass bins",
+    "oe": "OE %",
+    "ue": "UE %",
+    "nll": "NLL, nats",
+    "brier": "Brier score",
+    "floor": "ECE floor %, 15 bins",
+}
 BLOCK_KEYS = ("datasets", "methods")
 DATASET_KEYS = ("labels", "options", "config")
 

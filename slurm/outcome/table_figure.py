@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slurm.grids.grid import METRICS
 from slurm.outcome.entries import Entry
-from slurm.outcome.tables import TITLES, columns, methods, metrics
+from slurm.outcome.tables import columns, methods, metrics
 
 ACROSS = 5
 
@@ -27,7 +28,7 @@ def write(path: Path, table: Sequence[Entry], title: str) -> None:
         panels = axes[number * down : (number + 1) * down].ravel()
         for axis, column in zip(panels, heads, strict=False):
             _panel(axis, [e for e in table if e.metric == metric and (e.dataset, e.labels) == column], names)
-            axis.set_title(f"{' '.join(column)}: {TITLES[metric]}", fontsize=8)
+            axis.set_title(f"{' '.join(column)}: {METRICS[metric]}", fontsize=8)
         for axis in panels[len(heads) :]:
             axis.set_visible(False)
     figure.suptitle(f"{title}: ours (dots, std) and the paper's (rings)", fontsize=9)

@@ -5,21 +5,10 @@ import io
 import re
 from collections.abc import Sequence
 
+from slurm.grids.grid import METRICS
 from slurm.grids.paper import Key
 from slurm.outcome.entries import Entry, best_entries
 
-TITLES = {
-    "error": "Error %",
-    "error_top5": "Top-5 error %",
-    "ece": "ECE %, 10 bins",
-    "ece15": "ECE %, 15 bins",
-    "ace": "ACE %, 15 equal-mass bins",
-    "oe": "OE %",
-    "ue": "UE %",
-    "nll": "NLL, nats",
-    "brier": "Brier score",
-    "floor": "ECE floor %, 15 bins",
-}
 Column = tuple[str, str]
 
 
@@ -43,7 +32,7 @@ def markdown(table: Sequence[Entry], title: str) -> str:
     chosen, parts = best_entries(table), [f"# {title}", _progress(table), ""]
     for metric in metrics(table):
         heads = [f"{dataset} {labels}" for dataset, labels in columns(table)]
-        parts += [f"## {TITLES[metric]}", "", _row(["", *heads]), _row(["---", *["---:"] * len(heads)])]
+        parts += [f"## {METRICS[metric]}", "", _row(["", *heads]), _row(["---", *["---:"] * len(heads)])]
         for method in methods(table):
             found = [_find(table, metric, method, column) for column in columns(table)]
             parts.append(_row([method, *(_ours(entry, chosen) for entry in found)]))
@@ -69,7 +58,7 @@ def latex(table: Sequence[Entry], title: str) -> str:
     shown = metrics(table)
     for metric in shown:
         names = " & ".join(_tex(f"{dataset} {labels}") for dataset, labels in heads)
-        lines += [f"\\textbf{{{_tex(TITLES[metric])}}} & {names} \\\\", "\\midrule"]
+        lines += [f"\\textbf{{{_tex(METRICS[metric])}}} & {names} \\\\", "\\midrule"]
         for method in methods(table):
             found = [_find(table, metric, method, column) for column in heads]
             lines.append(f"{_tex(method)} & {' & '.join(_tex_ours(entry, chosen) for entry in found)} \\\\")
