@@ -113,8 +113,8 @@ def wide_shape(name: str) -> WideShape | None:
     """What wrn-D-K stands for; None where it stands for nothing."""
     match = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
     depth, widen = (int(g) for g in match.groups()) if match else (0, 0)
-    if depth == 37 and widen >= 1:
-        return WideShape(tuple(w * widen for w in (16, 32, 64, 128)), (2, 2, 2, 2), 4)
+    if (depth, widen) == (37, 2):
+        return WideShape((32, 64, 128, 256), (2, 2, 2, 2), 4)
     if depth >= 10 and depth % 6 == 4 and widen >= 1:
         return WideShape(tuple(w * widen for w in (16, 32, 64)), (1, 2, 2), (depth - 4) // 6)
     return None

@@ -12,7 +12,7 @@ def pairs(cases: list[cover.Case]) -> set[tuple[tuple[str, str], ...]]:
 
 
 def test_every_possible_pair_is_in_the_cover() -> None:
-    rest = {"model.name": cover.NETWORKS, **cover.REST}
+    rest = {"model.name": cover.SMALL, **cover.REST}
     values = [dict(zip(rest, values, strict=True)) for values in itertools.product(*rest.values())]
     possible = [{**method, **case} for method in cover.methods() for case in values]
     chosen = cover.pairwise()

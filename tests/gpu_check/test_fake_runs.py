@@ -27,7 +27,7 @@ def test_no_single_option_does(pool: Executor) -> None:
 
 def test_launches_of_a_step(pool: Executor, record_property: Callable[[str, object], None]) -> None:
     """What bookkeeping launches beside the network does not grow unnoticed."""
-    both = {1: counted(pool, 1), 8: counted(pool, 8, SHOWN[:2])}
+    both = {world: counted(pool, world, SHOWN[:2]) for world in (1, 8)}
     record_property("table", "\n\n".join(table(rows, world) for world, rows in both.items()))
     found = dict(both[1])
     assert failures([tried for rows in both.values() for _, tried in rows]) == []

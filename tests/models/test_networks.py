@@ -251,7 +251,7 @@ def test_logits_stay_float32_under_autocast(name: str) -> None:
     assert logits.dtype == features.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["wrn-11-2", "wrn-28", "resnet", "resnet-19", "wrn-10-0"])
+@pytest.mark.parametrize("name", ["wrn-11-2", "wrn-28", "resnet", "resnet-19", "wrn-10-0", "wrn-37-1"])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(ValueError, match=r"unknown model '.*'; known: wrn-.* wrn-26-10$"):
         models.check(name)
