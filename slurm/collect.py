@@ -15,6 +15,7 @@ from slurm.grids import grid
 from slurm.grids.grid import Grid
 from slurm.outcome import table_figure, tables
 from slurm.outcome.entries import Source, entries, sources
+from slurm.outcome.keep import keep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         found = grid.load(given.grid, given.set, given.root, given.only)
+        if given.keep:
+            print(f"kept: {keep(found.runs().values(), found.root, given.keep)} finished runs in {given.keep}")
         print(collect(found, given.out or found.root / "tables"))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", nargs="+", action="extend", default=[], metavar="a.b=c", help="the --set options of submit.py")
     add("--root", type=Path, metavar="DIR", help="folder that holds all runs (default: the grid file's, or runs)")
     add("--out", type=Path, metavar="DIR", help="folder for the files of the table (default: ROOT/tables)")
+    add("--keep", type=Path, metavar="DIR", help="copy finished runs without weights there, for a repository")
     return parser
 
 

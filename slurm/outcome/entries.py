@@ -6,17 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.calibration.floor import expected_ece_floor
 from pipeline.config import changed_options
 from pipeline.config.options import LABELLED_ONLY
-from pipeline.runs.read import finished_result, is_finished, read_arrays, read_commit, read_config, read_result
+from pipeline.runs.read import finished_result, is_finished, read_commit, read_config, read_result
 from slurm.grids import paper
 from slurm.grids.grid import Cell, Grid
 from slurm.grids.paper import Key, Published
 from slurm.jobs.history import JobRecord, last_job
-
-FLOORED = {"ece": None, "ece15": 15}  # bins of each ECE; None: those of the config
-REMEDY = "delete result.json and submit the grid again"
+from slurm.outcome.floors import FLOORED, floors
 
 
 @dataclass(frozen=True)
@@ -148,12 +145,8 @@ def _finished(cell: Cell) -> _Finished | None:
     for name, there, wanted in changed_options(read_config(cell.folder / "config.yaml"), cell.config):
         raise ValueError(f"{cell.folder}: was run with {name}={there}, the grid wants {wanted}; move it away")
     result = read_result(cell.folder / "result.json")
-    selected = result.get("selected")
-    name = "selected_logits" if selected else "logits"
-    (logits,) = read_arrays(cell.folder / "predictions.npz", (name,), REMEDY)
-    bins = {kind: fixed or cell.config.evaluation.ece_bins for kind, fixed in FLOORED.items()}
-    floors = {kind: expected_ece_floor(logits, number) for kind, number in bins.items()}
-    return _Finished({**result, **(selected or {}), "floor": floors["ece15"]}, floors)
+    known = floors(cell, result)
+    return _Finished({**result, **(result.get("selected") or {}), "floor": known["ece15"]}, known)
 
 
 def _entry(key: Key, cells: Sequence[Cell], runs: Sequence[_Finished], published: Published | None) -> Entry:

@@ -89,3 +89,22 @@ def test_a_run_with_other_options_is_not_collected(half: Path, capsys: pytest.Ca
     (folder / "predictions.npz").unlink()
     assert collect.main(["--grid", str(half)]) == 2
     assert "predictions.npz is missing; delete result.json and submit the grid again" in capsys.readouterr().err
+
+
+def test_kept_runs_make_the_same_table_without_weights_or_folders_of_the_machine(
+    half: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cell in grid.load(half).cells:
+        if cell.folder.exists():
+            (cell.folder / "metrics.jsonl").write_text('{"step": 1}\n')
+    kept = tmp_path / "kept"
+    assert collect.main(["--grid", str(half), "--keep", str(kept)]) == 0
+    first, *table = capsys.readouterr().out.splitlines()
+    assert first == f"kept: 4 finished runs in {kept}"
+    assert collect.main(["--grid", str(half), "--root", str(kept)]) == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == table[:-1]  # the last names the folder
+    files = [path for path in kept.rglob("*.*") if path.parent.name != "tables" and path.is_file()]
+    assert {path.name for path in files} == {"config.yaml", "environment.json", "metrics.jsonl", "result.json"}
+    assert len(files) == 16 and str(tmp_path) not in "".join(path.read_text() for path in files)
+    assert collect.main(["--grid", str(half), "--keep", str(tmp_path / "runs")]) == 2
+    assert "is the run itself" in capsys.readouterr().err
