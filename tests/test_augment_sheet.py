@@ -18,12 +18,12 @@ def test_cells_are_the_views_of_training(data: Path) -> None:
     )
     dataset = open_dataset(settings)
     sources = part_sources(settings, dataset, VirtualShards.of(dataset.num_train, 8, 24))
-    stream = TrainImages(sources, 32, augmentation(dataset, settings.augment), 2, 1)
+    stream = TrainImages(sources, 16, augmentation(dataset, settings.augment), 2, 1)
     part = next(stream.batches(70, 71)).parts["unlabelled"]
     visit = int(part.visit[0])
     assert visit == 1
     cells = augment_sheet.cells(settings, dataset, part.index, visits=2)
-    assert cells.shape == (24, 5, 32, 32, 3)
+    assert cells.shape == (24, 5, 16, 16, 3)
     same = part.visit == visit
     for column, views in ((1 + visit, part.weak), (3 + visit, part.strong)):
         np.testing.assert_array_equal(cells[same, column], views.permute(0, 2, 3, 1).numpy()[same])

@@ -11,6 +11,12 @@ from tests.support.encoding_runs import COUNT, EncodingRun, count_decodes
 
 
 @pytest.fixture(scope="session")
+def data(shipped: Path) -> Path:
+    """Nothing is trained here: the digits as a user has them."""
+    return shipped
+
+
+@pytest.fixture(scope="session")
 def interrupted_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = [f"class{c}/{i}.png" for c in range(4) for i in range(COUNT // 4)]
     return put_tree(tmp_path_factory.mktemp("interrupted") / "tree", paths)

@@ -31,15 +31,15 @@ def test_directions_are_unit_vectors_of_uniform_numbers() -> None:
 
 def test_an_image_moves_by_mu_whatever_the_batches(data: Path) -> None:
     def walked(num: int, batch: int) -> np.ndarray:
-        crops = CentralCrops(data / "digits/test.beton", 32, batch, 1, indices=np.arange(num))
+        crops = CentralCrops(data / "digits/test.beton", 16, batch, 1, indices=np.arange(num))
         return np.concatenate([each.numpy() for each in WalkImages(crops, batch, 3).batches()])
 
     whole = walked(6, 100)
-    assert whole.shape == (6 * len(MU), 3, 32, 32)
+    assert whole.shape == (6 * len(MU), 3, 16, 16)
     for other in (walked(6, 4), walked(6, 50)):
         np.testing.assert_array_equal(other, whole)
     np.testing.assert_array_equal(walked(2, 100), whole[: 2 * len(MU)])
-    stored = next(CentralCrops(data / "digits/test.beton", 32, 6, 1, indices=np.arange(6)).batches()).numpy()
+    stored = next(CentralCrops(data / "digits/test.beton", 16, 6, 1, indices=np.arange(6)).batches()).numpy()
     away = whole.reshape(6, len(MU), -1).astype(float) / 255 - stored.reshape(6, 1, -1) / 255
     np.testing.assert_allclose(np.linalg.norm(away, axis=2), np.tile(MU, (6, 1)), rtol=1e-4)
     unit = away / np.linalg.norm(away, axis=2, keepdims=True)
