@@ -21,7 +21,7 @@ def predicted(ranks: Ranks, data: Path) -> list[NDArray[np.float32]]:
     """Logits; logits and features."""
     dataset = open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
     model = models.build(ModelConfig(name="wrn-10-1"), 10, 0)
-    images = CentralCrops(dataset.test_beton, 32, 64, 1, rank=ranks.rank, world=ranks.world)
+    images = CentralCrops(dataset.test_beton, 16, 64, 1, rank=ranks.rank, world=ranks.world)
     numerics = Numerics("bf16", dataset, ranks.device)
     return [predict(model, images, numerics, ranks), *predict_with_features(model, images, numerics, ranks)]
 
@@ -33,7 +33,7 @@ def test_ranks_agree_with_a_plain_forward(data: Path) -> None:
         for one, other in zip(part, whole, strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
     dataset = open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
-    stored = torch.cat(list(CentralCrops(dataset.test_beton, 32, 500, 1).batches()))
+    stored = torch.cat(list(CentralCrops(dataset.test_beton, 16, 500, 1).batches()))
     model = models.build(ModelConfig(name="wrn-10-1"), 10, 0).eval()
     with torch.inference_mode():  # float32 whatever precision trained
         expected = model((stored / 255 - dataset.mean[0]) / dataset.std[0])
