@@ -28,8 +28,24 @@ def methods(table: Sequence[Entry]) -> list[str]:
 
 
 def markdown(table: Sequence[Entry], title: str) -> str:
-    """A section for each metric; below our value the paper's and the difference."""
-    chosen, parts = best_entries(table), [f"# {title}", _progress(table), ""]
+    """A section for each metric; below our value the paper's and the difference. One data set of ours is one table."""
+    one = len(columns(table)) == 1 and not any(entry.paper for entry in table)
+    body = _across(table) if one else _sections(table)
+    return "\n".join([f"# {title}", _progress(table), "", *body, LEGEND, ""])
+
+
+def _across(table: Sequence[Entry]) -> list[str]:
+    """Metrics side by side."""
+    chosen, shown, (column,) = best_entries(table), metrics(table), columns(table)
+    rows = [_row([" ".join(column), *(METRICS[m] for m in shown)]), _row(["---", *["---:"] * len(shown)])]
+    for method in methods(table):
+        rows.append(_row([method, *(_ours(_find(table, metric, method, column), chosen) for metric in shown)]))
+    return [*rows, ""]
+
+
+def _sections(table: Sequence[Entry]) -> list[str]:
+    """Metrics one below the other, columns of data sets and labels."""
+    chosen, parts = best_entries(table), list[str]()
     for metric in metrics(table):
         heads = [f"{dataset} {labels}" for dataset, labels in columns(table)]
         parts += [f"## {METRICS[metric]}", "", _row(["", *heads]), _row(["---", *["---:"] * len(heads)])]
@@ -39,7 +55,7 @@ def markdown(table: Sequence[Entry], title: str) -> str:
             if any(entry and entry.paper for entry in found):
                 parts.append(_row(["&nbsp;&nbsp;paper", *(_papers(entry) for entry in found)]))
         parts.append("")
-    return "\n".join([*parts, LEGEND, ""])
+    return parts
 
 
 LEGEND = (

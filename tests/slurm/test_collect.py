@@ -42,8 +42,8 @@ def test_files(half: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert collect.main(["--grid", str(half)]) == 0
     printed = capsys.readouterr().out
     assert "4 of 6 cells are finished." in printed
-    assert "| FixMatch | 12.00 ± 1.63 |" in printed
-    assert "| FixMatch + CalibrateMix | **11.00 ± 0.00** (1/3) |" in printed
+    assert "| FixMatch | 6.00 ± 0.82 | 12.00 ± 1.63 |" in printed  # one data set: metrics side by side
+    assert "| FixMatch + CalibrateMix | **5.50 ± 0.00** (1/3) | **11.00 ± 0.00** (1/3) |" in printed
     folder = tmp_path / "runs/tables"
     assert r"FixMatch + CalibrateMix & \textbf{11.00 $\pm$ 0.00} (1/3) \\" in (folder / "digits_grid.tex").read_text()
     assert (folder / "digits_grid.png").read_bytes().startswith(b"\x89PNG")
