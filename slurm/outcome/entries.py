@@ -82,7 +82,7 @@ def best_entries(table: Sequence[Entry]) -> set[Key]:
     """Keys of our lowest numbers, as printed, in each group and column that has at least two."""
     columns: dict[Key, list[tuple[float, Key]]] = {}
     for entry in table:
-        if entry.mean is not None:
+        if entry.mean is not None and entry.metric != "floor":  # less of which is no merit
             column = (entry.metric, entry.dataset, entry.labels, entry.group)
             columns.setdefault(column, []).append((round(entry.mean, 2), entry.key))
     rivals = [column for column in columns.values() if len(column) > 1]
