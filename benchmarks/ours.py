@@ -81,4 +81,4 @@ def drive(settings: list[str], out: Path, feed: Callable[[TrainingRun], Iterator
 def open_run(settings: list[str]) -> TrainingRun:
     """A run that is not trained, for its loader."""
     config = configuration.load(None, settings)
-    return TrainingRun(config, open_dataset(config), distributed.start(), choose_threads(config))
+    return TrainingRun(config, open_dataset(config), distributed.start(), choose_threads(config.threads))

@@ -22,31 +22,41 @@ from typing import NoReturn
 
 from dataprep.command import outcome
 from dataprep.command.arguments import parse
-from dataprep.command.options import BuildOptions
+from dataprep.command.options import BuildOptions, GroupOptions
 from dataprep.workers import WorkerDied
 
 KEPT = "finished parts are kept, and the same command resumes from them"
+NOT_KEPT = "nothing is left of it, and the same command begins anew"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 made or verified, 1 a system error, 2 the user's mistake, 130 interrupted."""
+    options = None
     try:
         options = parse(arguments)
         print(_run(options))
     except ValueError as error:
         return _fail(2, str(error))
-    except (OSError, WorkerDied) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return _fail(1, f"{options.out}: the disk is full; {KEPT}; free some space or choose another --out")
+    except WorkerDied as error:
+        return _fail(1, f"{error}; {_kept(options)}")
+    except OSError as error:
+        if options and error.errno == errno.ENOSPC:
+            return _fail(
+                1, f"{options.out}: the disk is full; {_kept(options)}; free some space or choose another --out"
+            )
         return _fail(1, str(error))
     except KeyboardInterrupt:
-        print(f"make_beton.py: interrupted; {KEPT}", file=sys.stderr)
+        print(f"make_beton.py: interrupted; {_kept(options)}", file=sys.stderr)
         return 130
     return 0
 
 
-def _run(options: BuildOptions) -> str:
+def _run(options: BuildOptions | GroupOptions) -> str:
     """Make, verify or foretell the data folder; returns a line that sums it up."""
+    if isinstance(options, GroupOptions):
+        from dataprep.command.groups import make_groups
+
+        return make_groups(options)
     if options.verify:
         from dataprep.verification.verify import verify  # FFCV takes seconds to import
 
@@ -58,6 +68,10 @@ def _run(options: BuildOptions) -> str:
     from dataprep.command.build import build  # each worker imports this file too, and needs none of it
 
     return build(options)
+
+
+def _kept(options: BuildOptions | GroupOptions | None) -> str:
+    return NOT_KEPT if isinstance(options, GroupOptions) else KEPT
 
 
 def _fail(code: int, message: str) -> int:

@@ -81,8 +81,8 @@ class WorkerPool:
                     yield future.result()
         except BrokenProcessPool as error:
             raise WorkerDied(
-                "a worker process died (killed, or out of memory); finished parts are kept: run the same command "
-                "again, with fewer --workers if memory is short"
+                "a worker process died (killed, or out of memory); run the same command again, with fewer --workers if "
+                "memory is short"
             ) from error
         finally:
             for future in pending:

@@ -20,10 +20,10 @@ from pipeline.config.options import Config
 from pipeline.data.batches import augmentation
 from pipeline.data.beton_reader import BetonReader, Ints, Pixels
 from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.picture import GAP, cell_side, grid
 from pipeline.randomness import UNLABELLED, permutation
 
-SMALLEST = 96  # pixels of a cell; small images are enlarged by whole numbers
-GAP, CAPTION, GREY = 4, 16, 128
+CAPTION = 16  # pixels
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,16 +59,9 @@ def cells(config: Config, dataset: Dataset, which: Ints, visits: int) -> Pixels:
 
 def sheet(images: Pixels) -> Image.Image:
     """The cells of uint8 [rows, columns, S, S, 3] as one picture with a caption over each kind of view."""
-    rows, columns, size = images.shape[:3]
-    zoom = -(-SMALLEST // size)
-    cell = size * zoom + GAP
-    page = np.full((CAPTION + rows * cell + GAP, columns * cell + GAP, 3), GREY, np.uint8)
-    for row in range(rows):
-        for column in range(columns):
-            top, left = CAPTION + GAP + row * cell, GAP + column * cell
-            large = images[row, column].repeat(zoom, axis=0).repeat(zoom, axis=1)
-            page[top : top + size * zoom, left : left + size * zoom] = large
-    picture = Image.fromarray(page)
+    columns, size = images.shape[1:3]
+    picture = grid(images, top=CAPTION)
+    cell = cell_side(size)
     draw = ImageDraw.Draw(picture)
     for caption, column in (("stored", 0), ("weak", 1), ("strong", 1 + columns // 2)):
         draw.text((GAP + column * cell, 3), caption, fill="white")

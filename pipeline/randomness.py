@@ -20,6 +20,10 @@ PARTNER = 3
 LAMBDA = 4
 DROPOUT = 5
 LAYER = 6
+DIFFUSION = 7  # noise of a generator's training
+UNCONDITIONAL = 8  # whether an image is trained without its label
+GROUP = 9  # the noise that a group of generated images begins with
+SHEET = 10
 
 # fastmath=False is said aloud on purpose: a helper without it inherits the flag of whoever compiles it first, and FFCV
 # compiles with fastmath=True, which changes pixels. error_model="numpy" drops the zero checks that break vectorising.
@@ -102,6 +106,40 @@ def uniforms(
     assert visit.ndim == 1 and visit.shape == index.shape, (visit.shape, index.shape)
     out = np.empty(visit.shape[0], np.float64)
     _fill_uniforms(int(seed), int(stream), visit, index, int(view), int(counter), out)
+    return out
+
+
+@njit(**EXACT)
+def _fill_normals(
+    seed: int,
+    stream: int,
+    visits: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
+    out: npt.NDArray[np.float32],
+) -> None:
+    for i in range(out.shape[0]):
+        key = draw_key(seed, stream, visits[i], indices[i], 0)
+        for j in range(0, out.shape[1], 2):
+            radius = np.sqrt(-2.0 * np.log(1.0 - uniform(key, j)))
+            angle = 2.0 * np.pi * uniform(key, j + 1)
+            out[i, j] = radius * np.cos(angle)
+            if j + 1 < out.shape[1]:
+                out[i, j + 1] = radius * np.sin(angle)
+
+
+def normals(
+    seed: int, stream: int, visits: npt.ArrayLike, indices: npt.ArrayLike, count: int
+) -> npt.NDArray[np.float32]:
+    """Standard normal draws float32[N, count], a row for each (visits[i], indices[i]) (Box and Muller 1958).
+
+    `visits` and `indices` are int64[N]; a row of fewer draws is the beginning of a row of more.
+    """
+    visit = np.ascontiguousarray(visits, dtype=np.int64)
+    index = np.ascontiguousarray(indices, dtype=np.int64)
+    assert 0 <= seed < 2**63, seed
+    assert visit.ndim == 1 and visit.shape == index.shape, (visit.shape, index.shape)
+    out = np.empty((visit.shape[0], count), np.float32)
+    _fill_normals(int(seed), int(stream), visit, index, out)
     return out
 
 

@@ -19,7 +19,7 @@ from pipeline import config, models
 from pipeline.config.sections import ModelConfig
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SCRIPTS = ("check_gpu", "gpu_hours", "loader", "margins", "mixup", "networks", "parity", "step", "writing")
+SCRIPTS = ("check_gpu", "generator", "gpu_hours", "loader", "margins", "mixup", "networks", "parity", "step", "writing")
 CHILD = """
 import os, contender
 cores = lambda: os.sched_getaffinity(0)
@@ -370,6 +370,22 @@ def test_parity(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_generator(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import generator
+
+    from pipeline.generator import groups
+
+    monkeypatch.setattr(groups, "IN_A_SHARD", 1)
+    monkeypatch.setattr(generator, "STEPS", 2)
+    small = "batch=8", "resolution=8", "network.channels=16", "network.multipliers=1", "network.attention=null"
+    given = ["--rounds", 1, "--steps", 1, "--micro-batch", 1, "--places", 2, "--set", *small, "threads=1"]
+    assert run("generator", monkeypatch, *given, f"data={data}") == 0
+    found = last_line(capsys)
+    assert set(found) == {"training_x", "sampling_x", "images_per_second", "memory_growth_mb"}
+    assert found["sampling_x"] > 0.5 and found["training_x"] > 0.5
+
+
 def test_margins(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import margins
 

@@ -11,11 +11,14 @@ import pytest
 from scipy import stats
 
 from pipeline.randomness import (
+    GROUP,
     LABELLED,
     LAMBDA,
     PARTNER,
+    SHEET,
     UNLABELLED,
     draw_key,
+    normals,
     permutation,
     uniform,
     uniforms,
@@ -144,3 +147,14 @@ def test_permutations_are_unrelated_between_neighbouring_keys() -> None:
     orders = np.stack([permutation(64, 0, LABELLED, visit) for visit in range(400)])
     assert stats.chisquare(np.bincount(orders[:, 0], minlength=64)).pvalue > 1e-3
     assert abs(np.corrcoef(orders[:-1].ravel(), orders[1:].ravel())[0, 1]) < 4 / np.sqrt(orders.size)
+
+
+def test_normal_draws_are_normal_and_functions_of_their_key() -> None:
+    visits, indices = np.repeat(np.arange(50), 20), np.tile(np.arange(20), 50)
+    drawn = normals(5, GROUP, visits, indices, 21)
+    assert drawn.shape == (1000, 21) and drawn.dtype == np.float32
+    assert stats.kstest(drawn.ravel(), "norm").pvalue > 1e-3
+    correlated = np.corrcoef(drawn, rowvar=False) - np.eye(21)
+    assert np.abs(correlated).max() < 0.15
+    assert np.array_equal(normals(5, GROUP, [7], [3], 4)[0], drawn[7 * 20 + 3, :4])
+    assert not np.array_equal(normals(5, SHEET, [7], [3], 21)[0], drawn[7 * 20 + 3])

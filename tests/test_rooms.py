@@ -12,16 +12,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "pipeline": (
-        "config", "randomness", "devices", "distributed", "runs", "augment", "data", "calibration", "models", "methods",
-        "training", "report", "train", "evaluate", "compare", "augment_sheet", "label_entropy",
+        "config", "randomness", "devices", "distributed", "runs", "augment", "data", "annotation", "calibration",
+        "models", "methods", "training", "generator", "report", "encoders", "train", "train_generator", "generate",
+        "annotate", "evaluate", "compare", "augment_sheet", "label_entropy",
     ),
     "dataprep": (
         "console", "progress_meter", "workers", "sources", "images", "data_folder", "layouts", "writing",
-        "verification", "command", "make_beton",
+        "verification", "generated", "command", "make_beton",
     ),
     "slurm": ("grids", "jobs", "outcome", "collect", "submit"),
 }  # fmt: skip
-OUTSIDE = {"pipeline": set(), "dataprep": set(), "slurm": {"pipeline.config", "pipeline.runs", "pipeline.calibration"}}
+OUTSIDE = {
+    "pipeline": {"dataprep.generated"},
+    "dataprep": set(),
+    "slurm": {"pipeline.config", "pipeline.runs", "pipeline.calibration"},
+}
 
 
 def modules(package: str) -> dict[str, Path]:

@@ -94,7 +94,7 @@ class FakeCuda(TorchDispatchMode):
         _check(func, args, kwargs)
         if func not in NO_LAUNCH and not func.is_view:
             self.launched[self.phases[-1]] += _launches(func, args)
-        if func is aten._fused_sgd_.default:  # torch knows no fake of it
+        if func in (aten._fused_sgd_.default, aten._fused_adam_.default):  # torch knows no fake of them
             return None
         try:
             return func(*args, **kwargs)

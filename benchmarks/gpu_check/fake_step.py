@@ -45,7 +45,7 @@ def launches(sets: Sequence[str], world: int = 1, steps: int = 2) -> Counter[str
     """
     fixed = ["dataset=pretended", "steps=100", "warmup_steps=0"]
     config = configuration.load(None, [*fixed, *sets])
-    with _group(world), fake_cuda(), ExitStack() as patches:
+    with group(world), fake_cuda(), ExitStack() as patches:
         mode = FakeCuda()
         for place, name, stand_in in _stand_ins(mode, steps):
             patches.enter_context(patch.object(place, name, stand_in))
@@ -83,7 +83,7 @@ def dataset(size: int) -> Dataset:
 
 
 @contextmanager
-def _group(world: int) -> Iterator[None]:
+def group(world: int) -> Iterator[None]:
     """A process group whose collectives return at once what they were given: torch's fake backend."""
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world)
     try:
@@ -92,7 +92,7 @@ def _group(world: int) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-class _Images:
+class Images:
     """In the place of TrainImages: the right shapes and a real order, without a beton."""
 
     def __init__(self, sources: Mapping[str, PartSource], size: int, *_: object) -> None:
@@ -158,7 +158,7 @@ def _stand_ins(mode: FakeCuda, steps: int) -> list[tuple[Any, str, Any]]:
         (loop, "TrainingRun", Watched),
         (loop, "RunLog", _Nothing),
         (loop, "Interruption", _Nothing),
-        (training_run, "TrainImages", _Images),
+        (training_run, "TrainImages", Images),
         (evaluation, "CentralCrops", _Nothing),
         (models, "network", network),
         (training_run, "data_parallel", lambda model, *_: model),  # DDP's C++ cannot take fake tensors
@@ -194,6 +194,11 @@ def network(
         with torch.device("meta"):
             model = models.build(config, num_classes, seed, image_size)
         model = model.to(dtype).to(memory_format=torch.channels_last)
+    return faked(model, device)
+
+
+def faked(model: nn.Module, device: torch.device) -> nn.Module:
+    """A network on the meta device with fake weights on ``device``."""
     fake: Callable[[Tensor], Tensor] = lambda t: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=device)  # noqa: E731
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):

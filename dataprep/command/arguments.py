@@ -3,8 +3,9 @@
 from typing import Any
 
 from dataprep.command.checks import check
+from dataprep.command.groups import GROUPS, group_options
 from dataprep.command.option_groups import make_parser
-from dataprep.command.options import BuildOptions
+from dataprep.command.options import BuildOptions, GroupOptions
 from dataprep.command.parser import did_you_mean
 from dataprep.data_folder.own_splits import parse_own_split
 from dataprep.data_folder.split_files import SplitRequest
@@ -14,14 +15,18 @@ from dataprep.layouts.subsets import SubsetRequest
 from dataprep.writing.storage import StorageRequest
 
 
-def parse(arguments: list[str] | None) -> BuildOptions:
-    """BuildOptions from the command line (None: sys.argv). Raises ValueError for a mistake that argparse lets pass."""
-    args = vars(make_parser().parse_args(arguments))
+def parse(arguments: list[str] | None) -> BuildOptions | GroupOptions:
+    """The options on the command line (None: sys.argv). Raises ValueError for a mistake that argparse lets pass."""
+    parser = make_parser()
+    args = vars(parser.parse_args(arguments))
+    if args["dataset"] == GROUPS:
+        return group_options(args, parser.get_default)
+    if args["of"] is not None:
+        raise ValueError(f"--of is an option of {GROUPS} only")
     if args["dataset"] not in DATASETS:
-        hint = did_you_mean(args["dataset"], DATASETS)
-        raise ValueError(
-            f"unknown data set {args['dataset']!r}; {f'{hint} ' if hint else ''}known are {', '.join(DATASETS)}"
-        )
+        hint = did_you_mean(args["dataset"], [*DATASETS, GROUPS])
+        known = ", ".join([*DATASETS, GROUPS])
+        raise ValueError(f"unknown data set {args['dataset']!r}; {f'{hint} ' if hint else ''}known are {known}")
     data_set = DATASETS[args["dataset"]]
     name = args["name"] if args["name"] is not None else args["dataset"]
     download = data_set.download and args["source"] is None

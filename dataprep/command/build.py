@@ -200,9 +200,9 @@ def _add_splits(made: manifest.Manifest, options: BuildOptions) -> str:
     missing = missing_splits(folder, draws, options.splits.seeds, made["splits"])
     records: Records = {}
     if missing or options.splits.own:
-        from dataprep.writing.beton import read_labels  # FFCV takes seconds to import
+        from dataprep.writing.beton import read_numbers  # FFCV takes seconds to import
 
-        labels = read_labels(folder / "train.beton")
+        labels = read_numbers(folder / "train.beton", "label")
         records = write_own_splits(folder, options.splits, images_of_folder(folder, labels), made["splits"])
         records |= write_splits(folder, labels, missing)
     if records:

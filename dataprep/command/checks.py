@@ -25,7 +25,7 @@ def check(options: BuildOptions) -> None:
             not options.rehash or source is None or source.exists(),
             f"--rehash: there is no --source {source} whose content could be compared",
         ),
-        (_is_plain(options.name), f"--name {options.name!r}: use a plain folder name other than 'raw'"),
+        (is_plain(options.name), f"--name {options.name!r}: use a plain folder name other than 'raw'"),
         (all(n >= 1 for n in splits.labels_per_class), "--labels-per-class must be at least 1"),
         (all(1 <= rho < math.inf for rho in splits.long_tails), "--long-tail must be at least 1"),
         (0 < splits.label_fraction <= 1, "--label-fraction must be above 0 and at most 1"),
@@ -65,7 +65,7 @@ def _nothing_there(options: BuildOptions) -> str:
     return f"--source {options.source} does not exist; name a directory or an archive"
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
     # Names go into commands, so they are neither blank nor begin or end with a space.
     plain = bool(name) and name == Path(name).name and not name.startswith((".", "-")) and name != "raw"
     return plain and name == name.strip() and name.isprintable()

@@ -18,7 +18,8 @@ def make_parser() -> argparse.ArgumentParser:
         usage="make_beton.py NAME [--source PATH] [--out DATA] [option ...]",
         allow_abbrev=False,
     )
-    parser.add_argument("dataset", metavar="NAME", help=f"The data set to convert: {', '.join(DATASETS)}.")
+    help_text = f"The data set to convert: {', '.join(DATASETS)}; or groups, of generated images (see --of)."
+    parser.add_argument("dataset", metavar="NAME", help=help_text)
     _add_source(parser.add_argument_group("where images come from and go to"))
     _add_selection(parser.add_argument_group("which images are used"))
     _add_splits(parser.add_argument_group("which images are labelled"))
@@ -38,6 +39,12 @@ def _add_source(group: "argparse._ArgumentGroup") -> None:
         help="Directory that will contain the result, DATA/NAME; by default 'data'.",
     )
     add("--name", help="Name of the result; by default that of the data set.")
+    add(
+        "--of",
+        metavar="NAME",
+        help="Only for groups: the data set DATA/NAME between whose classes they lie. --source holds shards, or "
+        "CLASSA_CLASSB/GROUP/PLACE.png; the result is by default DATA/NAME-csm.",
+    )
     add(
         "--labels-from",
         type=Path,

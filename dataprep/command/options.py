@@ -10,6 +10,26 @@ from dataprep.writing.storage import StorageRequest
 
 
 @dataclass(frozen=True)
+class GroupOptions:
+    """What the user asked for of groups of generated images. source: shards, or a folder of PNG files.
+
+    of: name of the data set between whose classes they lie; None: as the shards say. The others as in BuildOptions.
+    """
+
+    name: str
+    source: Path | None
+    of: str | None
+    out: Path
+    workers: int
+    verify: bool
+
+    @property
+    def folder(self) -> Path:
+        """The data folder to make."""
+        return self.out / self.name
+
+
+@dataclass(frozen=True)
 class BuildOptions:
     """What the user asked for, with defaults filled in that depend on the data set.
 

@@ -18,6 +18,7 @@ examples:
   make_beton.py folder --source photos --dry-run        says which classes it finds, and writes nothing
   make_beton.py cifar10 --labels-per-class 10 --seeds 3 adds splits to a finished set, in a second call
   make_beton.py cifar10 --verify                        checks a finished set, down to the last image
+  make_beton.py groups --source photos --of imagenet    generated images: CLASSA_CLASSB/GROUP/PLACE.png
 """
 FIRST_SCREEN = f"""\
 usage: python dataprep/make_beton.py NAME [--source PATH] [--out DATA] [option ...]

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from dataprep.data_folder.shapes import misfits
 
@@ -105,6 +106,16 @@ class Manifest(TypedDict):
 
 def read(folder: Path) -> Manifest:
     """The manifest of a finished data folder. Raises ValueError when it is missing, damaged or not what was written."""
+    content = read_fields(folder, FORMAT, lambda found: misfits(found, Manifest) or _missing_betons(found))
+    return cast(Manifest, content)
+
+
+def _missing_betons(content: Any) -> list[str]:
+    return [f"betons.{name} is missing" for name in BETONS - content["betons"].keys()]
+
+
+def read_fields(folder: Path, form: int | str, faults_of: Callable[[Any], list[str]]) -> dict[str, Any]:
+    """manifest.json of the format `form`, its own sha256 right, without faults. Raises ValueError."""
     file = folder / "manifest.json"
     remedy = f"restore it, or remove {folder} or choose another --out or --name"
     try:
@@ -113,26 +124,24 @@ def read(folder: Path) -> Manifest:
         raise ValueError(f"{folder} exists but contains no manifest.json; {remedy}") from error
     except ValueError as error:
         raise ValueError(f"{file} is damaged; {remedy}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{file} does not have format {FORMAT}; {remedy}")
-    faults = misfits(content, Manifest) or [f"betons.{name} is missing" for name in BETONS - content["betons"].keys()]
-    if faults:
+    if not isinstance(content, dict) or content.get("format") != form:
+        raise ValueError(f"{file} does not have format {form}; {remedy}")
+    if faults := faults_of(content):
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"{file} is damaged ({', '.join(faults[:3])}{more}); {remedy}")
-    manifest = cast(Manifest, content)
-    if manifest.get("sha256", _sha256(manifest)) != _sha256(manifest):
+    if content.get("sha256", _sha256(content)) != _sha256(content):
         raise ValueError(f"{file} is not what was written: something in it has been changed since; {remedy}")
-    return manifest
+    return content
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write or replace manifest.json in one step, with its own sha256 in it."""
     temporary = folder / ".manifest.json.partial"
     temporary.write_text(json.dumps({**manifest, "sha256": _sha256(manifest)}, indent=1) + "\n")
     temporary.replace(folder / "manifest.json")
 
 
-def _sha256(manifest: Manifest) -> str:
+def _sha256(manifest: Mapping[str, Any]) -> str:
     """Of all other fields, as the shortest JSON with sorted keys."""
     others = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(others, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

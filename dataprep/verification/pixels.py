@@ -28,22 +28,12 @@ def pixel_faults(file: Path, content: Manifest, workers: int, progress: Callable
 
 
 def _rules(file: Path, content: Manifest, workers: int, progress: Callable[[int], None]) -> Rules:
-    """FFCV's decoder ignores a damaged JPEG, so the first and last bytes of each are checked too."""
-    side, encoding = content["stored_size"], content["writer"]["encoding"]
-    if encoding == "jpg":
-        damaged = _incomplete_jpegs(file)
-        yield not len(damaged), f"{len(damaged)} images are not complete JPEGs, the first has index {damaged[:1]}"
-    sums, seen = PixelSums(side), []
-    for images, index in _load(file, workers):
-        for image in images:
-            sums.add(image.tobytes())
-        seen.append(index[:, 0].copy())
-        progress(len(index))
-    counts = content["counts"]
+    side, encoding, counts = content["stored_size"], content["writer"]["encoding"], content["counts"]
     num_images = {"train": counts["train"], "test": counts["test"], "validation": counts.get("validation", 0)}[
         file.stem
     ]
-    yield np.array_equal(np.concatenate(seen), np.arange(num_images)), "images load in another order"
+    sums = PixelSums(side)
+    yield from decoding_rules(file, encoding, num_images, workers, progress, lambda image: sums.add(image.tobytes()))
     if file.stem == "train":
         mean, std = channel_statistics(sums.totals(), num_images * side**2)
         mean_error = np.abs(np.subtract(mean, content["mean"])).max()
@@ -52,6 +42,30 @@ def _rules(file: Path, content: Manifest, workers: int, progress: Callable[[int]
         yield mean_error <= (EXACT if raw else CLOSE), f"its mean is {np.round(mean, 4)}, not the manifest's"
         # Compression keeps the mean alone.
         yield not raw or std_error <= EXACT, f"its std is {np.round(std, 4)}, not the manifest's"
+
+
+def decoding_rules(
+    file: Path,
+    encoding: str,
+    num_images: int,
+    workers: int,
+    progress: Callable[[int], None],
+    look: Callable[[NDArray[np.uint8]], object] = lambda image: None,
+) -> Rules:
+    """Every image can be decoded, in order; look(image) is called for each, uint8 [H,W,3].
+
+    FFCV's decoder ignores a damaged JPEG, so the first and last bytes of each are checked too.
+    """
+    if encoding == "jpg":
+        damaged = _incomplete_jpegs(file)
+        yield not len(damaged), f"{len(damaged)} images are not complete JPEGs, the first has index {damaged[:1]}"
+    seen = []
+    for images, index in _load(file, workers):
+        for image in images:
+            look(image)
+        seen.append(index[:, 0].copy())
+        progress(len(index))
+    yield np.array_equal(np.concatenate(seen), np.arange(num_images)), "images load in another order"
 
 
 def _incomplete_jpegs(file: Path) -> NDArray[np.intp]:
@@ -64,7 +78,8 @@ def _incomplete_jpegs(file: Path) -> NDArray[np.intp]:
 
 def _load(file: Path, workers: int) -> Loader:
     """Batches (images uint8 [B,H,W,3], index int64 [B,1]) in the order of the file."""
-    pipelines = {"image": [SimpleRGBImageDecoder()], "label": None, "index": [IntDecoder()]}
+    others = dict.fromkeys(Reader(str(file)).field_names)
+    pipelines = {**others, "image": [SimpleRGBImageDecoder()], "index": [IntDecoder()]}
     threads = min(workers, numba.get_num_threads())
     return Loader(
         str(file), BATCH, num_workers=threads, order=OrderOption.SEQUENTIAL, drop_last=False, pipelines=pipelines

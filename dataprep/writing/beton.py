@@ -45,13 +45,13 @@ def page_size_for(largest: int) -> int:
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples of a beton of square images. sizes: bytes of each, int64 [N]. labels: int64 [N].
+    """The samples of a beton of square images. sizes: bytes of each, int64 [N].
 
-    side: pixels. encoding: 'raw' or 'jpg'.
+    numbers: int64 [N] by the name of their field, between image and index. side: pixels. encoding: 'raw' or 'jpg'.
     """
 
     sizes: Positions
-    labels: Positions
+    numbers: dict[str, Positions]
     side: int
     encoding: str
 
@@ -92,12 +92,12 @@ def write_beton(
     read: Callable[[int], Iterable[memoryview]],
     done: Callable[[int], None] = lambda count: None,
 ) -> FileRecord:
-    """Write a beton with fields image, label, index (= position); returns its length and sha256.
+    """Write a beton with fields image, those of `samples.numbers`, index (= position); returns its length and sha256.
 
     read(n) yields the next n bytes of image data, in pieces; done(n) is called for every n samples written.
     Raises OSError when the disk is full.
     """
-    fields = {"image": RGBImageField(), "label": IntField(), "index": IntField()}
+    fields = {"image": RGBImageField(), **{name: IntField() for name in [*samples.numbers, "index"]}}
     metadata = _metadata(samples, list(fields.values()))
     layout = _arrange(samples, HeaderType.itemsize + len(fields) * FieldDescType.itemsize + metadata.nbytes)
     metadata["f0"]["data_ptr"] = layout.positions
@@ -136,7 +136,8 @@ def _metadata(samples: Samples, fields: list[Field]) -> NDArray[Any]:
     metadata = np.zeros(len(samples.sizes), get_metadata_type(fields))
     metadata["f0"]["mode"] = IMAGE_MODES[samples.encoding]
     metadata["f0"]["width"] = metadata["f0"]["height"] = samples.side
-    metadata["f1"], metadata["f2"] = samples.labels, np.arange(len(metadata))
+    for number, values in enumerate([*samples.numbers.values(), np.arange(len(metadata))], 1):
+        metadata[f"f{number}"] = values
     return metadata
 
 
@@ -166,7 +167,7 @@ def _descriptions(fields: dict[str, Field]) -> NDArray[Any]:
     return descriptions
 
 
-def read_labels(path: Path) -> Positions:
-    """Labels of a beton, int64 [N], from its metadata alone."""
+def read_numbers(path: Path, field: str) -> Positions:
+    """A field of integers of a beton, int64 [N], from its metadata alone."""
     reader = Reader(str(path))
-    return reader.metadata[f"f{reader.field_names.index('label')}"].astype(np.int64)
+    return reader.metadata[f"f{reader.field_names.index(field)}"].astype(np.int64)

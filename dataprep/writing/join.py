@@ -65,7 +65,7 @@ def join(plan: Plan, folder: Path, storage: Storage) -> Stored:
                 raise ValueError(f"{beton}.beton would be empty: no image could be read; check --source")
             file = folder / f"{beton}.beton"
             stored.files[file.name] = write_beton(file, samples, PartStream(parts).read, meter.add)
-            stored.labels[beton], stored.page_size = samples.labels, samples.page_size
+            stored.labels[beton], stored.page_size = samples.numbers["label"], samples.page_size
             if beton == "train":
                 stored.sums = np.sum([part.sums for part in parts], 0)
     _list_rejects(rejects, folder / NAME)
@@ -76,7 +76,7 @@ def join(plan: Plan, folder: Path, storage: Storage) -> Stored:
 def _samples(parts: list[Part], storage: Storage) -> Samples:
     return Samples(
         sizes=np.concatenate([part.sizes for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
+        numbers={"label": np.concatenate([part.labels for part in parts])},
         side=storage.stored_size,
         encoding=storage.encoding,
     )

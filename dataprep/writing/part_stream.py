@@ -1,16 +1,29 @@
 """Reads the image data of several parts as one stream."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
 
-from dataprep.writing.parts import Part
+import numpy as np
+from numpy.typing import NDArray
 
 _BLOCK = 8 << 20  # bytes read at a time
+
+
+class ImageData(Protocol):
+    """A file that begins with image data of `sizes` bytes, int64 [n], end to end."""
+
+    @property
+    def file(self) -> Path: ...
+
+    @property
+    def sizes(self) -> NDArray[np.int64]: ...
 
 
 class PartStream:
     """The image data of `parts`, end to end."""
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[ImageData]) -> None:
         self._blocks = self._read(parts)
         self._rest = memoryview(b"")
 
@@ -22,7 +35,7 @@ class PartStream:
             count -= len(piece)
             yield piece
 
-    def _read(self, parts: Iterable[Part]) -> Iterator[memoryview]:
+    def _read(self, parts: Iterable[ImageData]) -> Iterator[memoryview]:
         for part in parts:
             left = int(part.sizes.sum())
             with part.file.open("rb") as handle:

@@ -8,8 +8,6 @@ made from, so that of a part that exists only images whose files have changed si
 import json
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from dataprep.data_folder.whole_files import replacing
 from dataprep.images.decoding import Recipe, decode, encode
 from dataprep.images.failures import is_system_error, rejection_reason
 from dataprep.images.pixel_sums import PixelSums
@@ -77,7 +76,7 @@ def encode_part(reader: Reader, recipe: Recipe, entries: list[Entry], file: Path
 
     Raises OSError when the disk is full or the source as a whole cannot be read; then no part is left behind.
     """
-    with _replacing(file) as out:
+    with replacing(file) as out:
         contents = _Contents(pixels=PixelSums(recipe.size))
         for start in range(0, len(entries), _REPORT_EVERY):
             some = entries[start : start + _REPORT_EVERY]
@@ -113,7 +112,7 @@ def mend_part(reader: Reader, recipe: Recipe, entries: list[Entry], file: Path, 
 
 def _write_mended(recipe: Recipe, entries: list[Entry], old: Part, changed: dict[int, "_ReadOnce"]) -> None:
     reasons = dict(old.rejects)
-    with _replacing(old.file) as out, old.file.open("rb") as data:
+    with replacing(old.file) as out, old.file.open("rb") as data:
         contents = _Contents(pixels=PixelSums(recipe.size))
         for index, entry in enumerate(entries):
             if index in changed:
@@ -161,20 +160,6 @@ class _ReadOnce:
         if self.error is not None:
             raise self.error
         return self._content
-
-
-@contextmanager
-def _replacing(file: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which gets its name when all of it is on disk; after an error nothing of it is left."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb", buffering=1 << 20) as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.rename(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_part(file: Path) -> Part | None:

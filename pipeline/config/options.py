@@ -36,6 +36,9 @@ FORWARDS = ("joint", "observe")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16", "fp64")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
+# Where a run lies, how fast it goes and how it reports: a resumed run may change these, the result stays the same.
+RESUMABLE_OPTIONS = frozenset({"out", "data", "threads", "eval_batch", "log_every", "checkpoint_every", "profile"})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
@@ -112,6 +115,11 @@ class Config:
         if self.warmup_steps is not None:
             return self.warmup_steps
         return 0 if self.mix in LABELLED_MIXES else round(self.steps * self.warmup_share)
+
+    @property
+    def resumable(self) -> frozenset[str]:
+        """Options that may change when the run is resumed; of ``epochs`` the data say how many steps they are."""
+        return RESUMABLE_OPTIONS | ({"steps"} if self.epochs else set())
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as ``config.yaml`` holds them."""

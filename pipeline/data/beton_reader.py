@@ -109,12 +109,22 @@ class BetonReader:
 
     ``make`` turns decoded images uint8 [B, S0, S0, 3] and their indices int64 [B] into the batch. It must not keep the
     images: FFCV overwrites them. It is called for one batch after the other, in the order of the batches.
+    ``fields``: the beton's fields of integers; ``numbers`` has what stands in them, int64 [N] each.
     Raises ValueError for a file that is no whole beton of ours.
     """
 
-    def __init__(self, path: str, batch_size: int, threads: int, make: Callable[[Pixels, Ints], Any]) -> None:
-        self.labels: Ints = open_beton(Path(path)).metadata["f1"].astype(np.int64)
-        disabled = {"label": None, "index": None}
+    def __init__(
+        self,
+        path: str,
+        batch_size: int,
+        threads: int,
+        make: Callable[[Pixels, Ints], Any],
+        fields: tuple[str, ...] = ("label",),
+    ) -> None:
+        metadata = open_beton(Path(path), fields).metadata
+        self.num = len(metadata)
+        self.numbers: dict[str, Ints] = {f: metadata[f"f{i}"].astype(np.int64) for i, f in enumerate(fields, 1)}
+        disabled = dict.fromkeys((*fields, "index"))
         pipelines = {"image": [SimpleRGBImageDecoder(), Stage(make)], **disabled}
         torch_threads = torch.get_num_threads()
         workers = min(threads, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # numba refuses more
@@ -123,6 +133,11 @@ class BetonReader:
         )
         torch.set_num_threads(torch_threads)  # FFCV sets torch's too
         _slim(self.loader)
+
+    @property
+    def labels(self) -> Ints:
+        """Int64 [N], of a beton that has them."""
+        return self.numbers["label"]
 
     def read(self, batches: Iterable[Ints]) -> Iterator[Any]:
         """What ``make`` returns for each of ``batches``, a few ahead of the consumer. Leaving early ends the thread.
@@ -138,7 +153,7 @@ class BetonReader:
 
     def _checked(self, indices: Ints) -> Ints:
         """Compiled code would read past the end of the table, and FFCV's buffers hold one batch."""
-        num = len(self.labels)
+        num = self.num
         assert 0 < len(indices) <= self.loader.batch_size, len(indices)
         wrong = indices[(indices < 0) | (indices >= num)]
         if len(wrong):

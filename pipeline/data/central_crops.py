@@ -16,7 +16,8 @@ class CentralCrops:
     """Central crops of ``size`` pixels of the images of a beton, all or those at ``indices``, each exactly once.
 
     Rank ``rank`` of ``world`` reads a contiguous part of them. ``resize_to``: the size of a network that was trained on
-    other images; bilinear with antialiasing, as torchvision's Resize.
+    other images; bilinear with antialiasing, as torchvision's Resize. ``fields``: the beton's fields of integers, of
+    which ``numbers`` has those of these images, int64 [n] each.
     """
 
     def __init__(
@@ -30,14 +31,20 @@ class CentralCrops:
         rank: int = 0,
         world: int = 1,
         resize_to: int | None = None,
+        fields: tuple[str, ...] = ("label",),
     ) -> None:
         self.size, self.batch_size, self.resize_to = size, batch_size, resize_to or size
-        self.reader = BetonReader(str(beton), batch_size, threads, self._crop)
-        self.indices = np.arange(len(self.reader.labels)) if indices is None else indices
-        self.labels = self.reader.labels[self.indices]
+        self.reader = BetonReader(str(beton), batch_size, threads, self._crop, fields)
+        self.indices = np.arange(self.reader.num) if indices is None else indices
+        self.numbers = {name: values[self.indices] for name, values in self.reader.numbers.items()}
         num = len(self.indices)
         self.slices = [np.arange(r * num // world, (r + 1) * num // world) for r in range(world)]
         self.mine = self.slices[rank]
+
+    @property
+    def labels(self) -> Ints:
+        """Of these images, int64 [n], in a beton that has labels."""
+        return self.numbers["label"]
 
     def batches(self) -> Iterator[Tensor]:
         """This rank's images in order: uint8 [b, 3, S, S], channels_last."""

@@ -16,7 +16,7 @@ from pipeline.config.options import Config
 from pipeline.data.ffcv_start import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType, Reader
 
 LONG_TAIL = re.compile(r"lt(\d[\d.]*)")  # names of long-tailed splits: the ratio of the first class to the last
-FIELDS = {"image": 2, "label": 1, "index": 1}  # name: FFCV's number of an RGB image, of an integer
+IMAGE, INTEGER = 2, 1  # FFCV's numbers of types of fields
 NAMED_SETS = (  # others are folders
     "digits", "cifar10", "cifar100", "svhn", "stl10", "fashion_mnist", "tiny_imagenet", "imagenet", "webvision",
 )  # fmt: skip
@@ -66,7 +66,7 @@ class Dataset:
 def open_dataset(config: Config) -> Dataset:
     """DATA/NAME with the split of ``config.labels`` and ``config.seed``. Raises ValueError."""
     folder = Path(config.data) / config.dataset
-    manifest = _read_manifest(folder, config)
+    manifest = read_manifest(folder, config)
     train, test = open_beton(folder / "train.beton"), open_beton(folder / "test.beton")
     for name, reader in (("train.beton", train), ("test.beton", test)):
         if differs := _difference(reader, manifest):
@@ -93,8 +93,11 @@ def open_dataset(config: Config) -> Dataset:
     )
 
 
-def open_beton(path: Path) -> Reader:
-    """FFCV's reader of ``path``, after the checks that it does not make. Raises ValueError."""
+def open_beton(path: Path, numbers: tuple[str, ...] = ("label",)) -> Reader:
+    """FFCV's reader of ``path``, after the checks that it does not make. Raises ValueError.
+
+    ``numbers``: its fields of integers, between image and index.
+    """
     try:
         size, header = path.stat().st_size, np.fromfile(path, dtype=HeaderType, count=1)
     except OSError as error:
@@ -103,7 +106,7 @@ def open_beton(path: Path) -> Reader:
         raise ValueError(f"{path}: not a beton of FFCV version {CURRENT_VERSION}; make it again")
     fields = np.fromfile(path, dtype=FieldDescType, count=int(header[0]["num_fields"]), offset=HeaderType.itemsize)
     found = {bytes(f["name"]).rstrip(b"\0").decode("ascii", "replace"): int(f["type_id"]) for f in fields}
-    if list(found.items()) != list(FIELDS.items()):
+    if list(found.items()) != [("image", IMAGE), *((name, INTEGER) for name in (*numbers, "index"))]:
         raise ValueError(
             f"{path}: other fields, or types ({', '.join(found)}), than dataprep/make_beton.py writes; use that"
         )
@@ -131,7 +134,7 @@ def _remedy(config: Config) -> str:
     return f"python dataprep/make_beton.py {source} --out {config.data}"
 
 
-def _read_manifest(folder: Path, config: Config) -> dict[str, Any]:
+def read_manifest(folder: Path, config: Config) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text())

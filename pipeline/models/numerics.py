@@ -33,11 +33,7 @@ class Numerics:
         self.scale = 1 / (torch.tensor(std, dtype=self.dtype, device=device).reshape(shape) * 255)
         self.planes: dict[torch.Size, tuple[Tensor, Tensor]] = {}
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        # Shapes are fixed, so cudnn may search. TF32 keeps 10 bits of a factor: only in convolutions, where it is asked
-        # for. NVIDIA's containers turn it on for products of matrices as well (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE).
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
-        torch.backends.cuda.matmul.allow_tf32 = False
+        set_libraries(self.precision)
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] -> zero mean, unit variance per channel; keeps channels_last."""
@@ -68,8 +64,24 @@ class Numerics:
 
     def autocast(self) -> AbstractContextManager[object]:
         """A fresh context for each pass: autocast caches its cast weights, with or without gradient."""
-        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return torch.autocast(self.device.type, half) if half else nullcontext()
+        return autocast(self.precision, self.device)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Half precision inside the context, where ``precision`` is one."""
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, half) if half else nullcontext()
+
+
+def set_libraries(precision: str) -> None:
+    """What the libraries on a GPU may do, for the whole process.
+
+    Shapes are fixed, so cudnn may search. TF32 keeps 10 bits of a factor: only in convolutions, where it is asked for.
+    NVIDIA's containers turn it on for products of matrices as well (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE).
+    """
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def statistics(normalisation: str, dataset: Dataset) -> Statistics:

@@ -54,7 +54,7 @@ class Restored:
         """Central crops as evaluation sees them, of all images or of those at `indices`, resized to the network."""
         open_beton(beton)
         own_size = int(json.loads((beton.parent / "manifest.json").read_text())["image_size"])
-        threads, size = choose_threads(self.config), self.dataset.image_size
+        threads, size = choose_threads(self.config.threads), self.dataset.image_size
         return CentralCrops(beton, own_size, self.config.eval_batch, threads, indices=indices, resize_to=size)
 
     def validation(self) -> CentralCrops | None:

@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def warn(text: str) -> None:
@@ -15,9 +17,16 @@ def warn(text: str) -> None:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Readers see the old file or the new one, also after a crash."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the place of ``path`` once it is on disk; after an error the old one stays."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from pipeline.config import changed_options
-from pipeline.config.options import Config
+from pipeline.config.schema import RunOptions
 from pipeline.runs.files import append_whole, warn, write_atomically
 from pipeline.runs.lock import RunLock
 from pipeline.runs.predictions import write_predictions
@@ -24,7 +24,7 @@ from pipeline.runs.read import is_finished, read_config, read_status
 class RunFolder:
     """The folder ``config.out``; nothing is created before ``lock.claim``."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: RunOptions) -> None:
         self.path = Path(config.out)
         self.config = config
         self.metrics = self.path / "metrics.jsonl"
@@ -79,8 +79,9 @@ class RunFolder:
         self.status("failed", read_status(self.path).step, error=error, **details)
 
     def finish(self, arrays: Mapping[str, NDArray[Any]], result: dict[str, Any]) -> None:
-        """Writes the ``arrays`` of predictions.npz, then status.json, and last of all result.json."""
-        write_predictions(self.path / "predictions.npz", arrays)
+        """Writes the ``arrays`` of predictions.npz, if there are any, then status.json, and last of all result.json."""
+        if arrays:
+            write_predictions(self.path / "predictions.npz", arrays)
         self.status("finished", result["step"])
         write_atomically(self.path / "result.json", json.dumps(result, indent=1))
 

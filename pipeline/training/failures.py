@@ -6,10 +6,10 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.distributed import Ranks
-from pipeline.runs.folder import RunFolder
+from pipeline.runs.lock import RunLock
 
 KEY = "failed"
 GRACE_SECONDS = 5.0
@@ -26,7 +26,20 @@ class RunError(Exception):
         self.details = details
 
 
-def report(error: Exception, ranks: Ranks, folder: RunFolder) -> None:
+class Written(Protocol):
+    """A folder that one process at a time writes, such as a run's."""
+
+    @property
+    def lock(self) -> RunLock:
+        """Held by rank 0."""
+        ...
+
+    def fail(self, error: str, **details: Any) -> None:
+        """Notes that its writing failed."""
+        ...
+
+
+def report(error: Exception, ranks: Ranks, folder: Written) -> None:
     """Called by every rank that fails; those after the first fail because of it, and say nothing.
 
     Returns for a single rank alone: one of many ends here.

@@ -73,8 +73,7 @@ class Guard:
 
     def hold_optimizer(self, optimizer: Any, *_: object) -> None:
         """A pre-hook of its step: torch's fused kernels move nothing where ``found_inf`` is 1."""
-        found = getattr(optimizer, "found_inf", None)  # the scaler's own, if it is in use
-        optimizer.found_inf = self.broken if found is None else torch.maximum(found, self.broken)
+        hold(optimizer, self.broken)
 
     def check(self, orders: Mapping[str, PartOrder], ranks: Ranks) -> None:
         """RunError on all ranks where a step was not finite; this asks the device. Collective."""
@@ -120,6 +119,12 @@ class Guard:
             flat = torch.where(held, self.statistics, self._statistics())
             parts = flat.split([b.numel() for b in self.buffers])
             torch._foreach_copy_(self.buffers, [p.view_as(b) for p, b in zip(parts, self.buffers, strict=True)])
+
+
+def hold(optimizer: Any, broken: Tensor) -> None:
+    """Before its step: the fused ``optimizer`` moves nothing where ``broken`` [] is 1."""
+    found = getattr(optimizer, "found_inf", None)  # the scaler's own, if it is in use
+    optimizer.found_inf = broken if found is None else torch.maximum(found, broken)
 
 
 def _message(found: dict[str, Any], parts: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Predictions of the evaluated model on the test set, each image exactly once on any number of ranks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -44,18 +44,26 @@ def _predicted(
     model: nn.Module, test: Images, numerics: Numerics, ranks: Ranks, parts: int
 ) -> list[NDArray[np.float32]]:
     """The first ``parts`` of what the network answers: logits, features."""
-    model.eval()
     head, largest = model.head, max(len(s) for s in test.slices)
     assert isinstance(head, nn.Linear)
     mine = [torch.zeros(largest, n, device=ranks.device) for n in (head.out_features, head.in_features)[:parts]]
     done = 0
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
-        for images in test.batches():
-            answers = model(numerics.normalise(images.to(numerics.device, non_blocking=True)))
-            for whole, answer in zip(mine, answers, strict=False):
-                whole[done : done + len(images)] = answer
-            done += len(images)
+    for answers in answered(model, test, numerics.normalise, numerics.device):
+        for whole, answer in zip(mine, answers, strict=False):
+            whole[done : done + len(answer)] = answer
+        done += len(answers[0])
     return [_in_order(each, test.slices, ranks) for each in mine]
+
+
+@torch.inference_mode()
+def answered(
+    model: nn.Module, images: Images, normalise: Callable[[Tensor], Tensor], device: torch.device
+) -> Iterator[tuple[Tensor, ...]]:
+    """What the network answers to each batch of this rank's images, in evaluation mode and without TF32."""
+    model.eval()
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+        for batch in images.batches():
+            yield model(normalise(batch.to(device, non_blocking=True)))
 
 
 def _in_order(mine: Tensor, slices: list[NDArray[np.int64]], ranks: Ranks) -> NDArray[np.float32]:

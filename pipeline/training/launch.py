@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 
 import torch
 
@@ -9,9 +10,10 @@ from pipeline import devices, distributed, models
 from pipeline.config import Config
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.streams import VirtualShards
+from pipeline.distributed import Ranks
 from pipeline.models.numerics import resolve_precision
 from pipeline.runs.folder import RunFolder
-from pipeline.training.failures import following_failures, report
+from pipeline.training.failures import Written, following_failures, report
 from pipeline.training.loop import train
 from pipeline.training.schedule import with_steps
 
@@ -24,10 +26,15 @@ def launch(config: Config) -> int:
     config = with_steps(config, len(dataset.split))
     folder = RunFolder(config)
     check(config, dataset, folder)
+    return on_ranks(folder, lambda ranks: train(config, dataset, ranks, folder))
+
+
+def on_ranks(folder: Written, work: Callable[[Ranks], object]) -> int:
+    """``work`` in the process group, writing ``folder``; the exit code: 1 where it failed, after a report."""
     ranks = distributed.start()
     try:
         with following_failures(ranks):
-            train(config, dataset, ranks, folder)
+            work(ranks)
     except Exception as error:
         report(error, ranks, folder)
         return 1

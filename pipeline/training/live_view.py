@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class LiveView:
     """Rank 0's view of a run; on other ranks it stays silent. Use as a context manager."""
 
-    def __init__(self, name: str, steps: int, first_step: int, visible: bool) -> None:
+    def __init__(self, name: str, steps: int, first_step: int, visible: bool, unit: str = "step") -> None:
         self.console = Console(quiet=not visible, highlight=False)
-        self.name, self.steps, self.first_step = name, steps, first_step
+        self.name, self.steps, self.first_step, self.unit = name, steps, first_step, unit
         self.started = time.monotonic()
         self.trained = self.evaluated = ""
         self.bar = Progress(
@@ -26,7 +26,9 @@ class LiveView:
             console=self.console,
             disable=not visible or not self.console.is_terminal,
         )
-        self.task = self.bar.add_task(name, total=steps, completed=first_step, numbers="compiling the loader")
+        self.task = self.bar.add_task(
+            name, total=steps, completed=first_step, numbers="compiling the loader" if unit == "step" else ""
+        )
 
     def __enter__(self) -> "LiveView":
         self.bar.start()
@@ -44,12 +46,16 @@ class LiveView:
         rate, masked = line["images_per_second"], 100 * line["mask_rate"]
         impurity = line.get("impurity")  # None where no pseudo-label in use has a known label
         wrong = "" if impurity is None else f"  impurity {100 * impurity:.0f}%"
-        self.trained = f"loss {line['loss']:.3f}  mask {masked:.0f}%{wrong}  {rate:,.0f} images/s"
-        self.bar.update(self.task, completed=line["step"], numbers=self.trained + self.evaluated)
+        self.advance(line["step"], f"loss {line['loss']:.3f}  mask {masked:.0f}%{wrong}  {rate:,.0f} images/s")
+
+    def advance(self, step: int, numbers: str) -> None:
+        """``step`` steps are done; ``numbers``: what is to be said of them."""
+        self.trained = numbers
+        self.bar.update(self.task, completed=step, numbers=numbers + self.evaluated)
         if not self.console.is_terminal:
-            done = max(1, line["step"] - self.first_step)
-            left = (time.monotonic() - self.started) / done * (self.steps - line["step"])
-            self.say(f"{self.name}  step {line['step']}/{self.steps}  {self.trained}  left {_clock(left)}")
+            done = max(1, step - self.first_step)
+            left = (time.monotonic() - self.started) / done * (self.steps - step)
+            self.say(f"{self.name}  {self.unit} {step}/{self.steps}  {numbers}  left {_clock(left)}")
 
     def evaluation(self, line: dict[str, Any]) -> None:
         """An evaluation line of metrics.jsonl."""

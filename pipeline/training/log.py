@@ -9,13 +9,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.distributed import all_reduce_sum
-from pipeline.runs.checkpoints import last_saved_step
 from pipeline.runs.environment import environment
 from pipeline.runs.folder import RunFolder
-from pipeline.training.checkpoint import Writer
 from pipeline.training.evaluation import Evaluation
 from pipeline.training.label_quality import summary, summary_by_class
 from pipeline.training.live_view import LiveView
+from pipeline.training.records import Records
+from pipeline.training.saving import Saving
 from pipeline.training.selection import Selection
 from pipeline.training.training_run import LOGGED, TrainingRun
 
@@ -26,24 +26,16 @@ class RunLog:
     def __init__(self, run: TrainingRun, folder: RunFolder, threads: int) -> None:
         self.run, self.folder, self.config = run, folder, run.config
         self.main = run.ranks.is_main
-        self.writer = Writer(folder.checkpoints, run.ranks)
         step = run.progress.step
         self.view = LiveView(f"{self.config.algorithm}+{self.config.mix}", self.config.steps, step, self.main)
-        self.clock = time.monotonic()  # of the last update of progress.seconds
+        self.saving = Saving(run, folder, self.view)
         self.mark = time.monotonic()  # since when the next training line's images count
         self.mark_step = step
         self.selection = Selection(folder.path, self.config.evaluation.select, run.ranks, step)
         self.goal = self.config.evaluation.goal
         self.newest: Evaluation | None = None
-        self.board: Any = None  # TensorBoard's SummaryWriter
-        if self.main:
-            on_gpu = run.ranks.device.type == "cuda"
-            folder.describe(environment(run.numerics.precision, run.ranks.world, threads, on_gpu))
-            folder.cut(step)
-            folder.status("running", step)
-            from torch.utils.tensorboard import SummaryWriter  # of the first rank alone: it costs a second
-
-            self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
+        ran_on = run.numerics.precision, run.ranks.world, threads, run.ranks.device.type == "cuda"
+        self.records = Records(folder, lambda: environment(*ran_on), step, self.main)
 
     def training(self) -> None:
         """A training line: means over the steps since the last one."""
@@ -60,7 +52,7 @@ class RunLog:
         line["lr"] = self.run.schedule.learning_rate(progress.step - 1)
         line["images_per_second"] = images / max(now - self.mark, 1e-9)
         self.mark, self.mark_step = now, progress.step
-        self._write(line, "train")
+        self.records.write(line, "train")
         self.view.training(line)
         if self.main:
             self.folder.status("running", progress.step)
@@ -79,7 +71,7 @@ class RunLog:
             run.progress.best = line.copy()
         line |= summary_by_class(all_reduce_sum(run.quality.by_class))
         run.quality.by_class.zero_()
-        self._write(line, "test")
+        self.records.write(line, "test")
         self.view.evaluation(line)
         self.mark += time.monotonic() - began
         return self.newest.meets(self.goal)
@@ -94,34 +86,24 @@ class RunLog:
 
     def save(self) -> None:
         """A checkpoint."""
-        self.run.check()
-        began = time.monotonic()
-        self._count_seconds()
-        self.run.save(self.writer)
-        self.mark += time.monotonic() - began
+        self.mark += self.saving.save()
 
     def stop(self) -> None:
         """The end of an interrupted run: its checkpoint, and status.json with the step that it will resume from."""
-        self.save()
-        self.writer.wait()
-        if self.main:
-            step = last_saved_step(self.folder.checkpoints)
-            self.folder.status("preempted", step)
-            self.folder.lock.release()
-            self.view.say(f"{self.folder.path}: stopped at step {self.run.progress.step}, resumes from step {step}")
+        self.saving.stop()
 
     def finish(self) -> None:
         """predictions.npz, status.json and result.json: of the last step, and of the selected one if there is."""
-        self.writer.close()
+        self.saving.close()
         run = self.run
         last = self.newest
         if last is None or last.step != run.progress.step:
             last = run.evaluator.evaluate(run.evaluated, run.progress.step)
         chosen = self.selection.restore(run.evaluated)
         selected = run.evaluator.evaluate(*chosen) if chosen else None
-        self._count_seconds()
-        if self.main and self.board:
-            self.board.close()
+        self.saving.count_seconds()
+        self.records.close()
+        if self.main:
             self.folder.finish(self._arrays(last, selected), self._result(last, selected))
             self.folder.lock.release()
             self.view.say(f"{self.folder.path}: finished in {run.progress.seconds:.0f} s")
@@ -145,15 +127,3 @@ class RunLog:
         if selected:
             found["selected"] = {"step": selected.step, **selected.metrics, "selected_on": self.selection.part}
         return found
-
-    def _write(self, line: dict[str, Any], group: str) -> None:
-        if self.main and self.board:
-            self.folder.append(line)
-            for name, value in line.items():
-                if name != "step" and isinstance(value, int | float):
-                    self.board.add_scalar(f"{group}/{name}", value, line["step"])
-
-    def _count_seconds(self) -> None:
-        now = time.monotonic()
-        self.run.progress.seconds += now - self.clock
-        self.clock = now

@@ -15,7 +15,7 @@ from pipeline.training.training_run import TrainingRun, choose_threads
 
 def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> TrainingRun:
     """The whole run, from the newest checkpoint or from step 0 to result.json; returns its parts as they ended."""
-    threads = choose_threads(config)
+    threads = choose_threads(config.threads)
     torch.set_num_threads(threads)
     run = TrainingRun(config, dataset, ranks, threads)
     resumed = run.load(folder.checkpoints)

@@ -225,6 +225,6 @@ def _context(
     )
 
 
-def choose_threads(config: Config) -> int:
-    """``config.threads``, or this machine's cores shared by its ranks."""
-    return config.threads or max(1, cores() // local_world())
+def choose_threads(threads: int) -> int:
+    """``threads``, or for 0 this machine's cores shared by its ranks."""
+    return threads or max(1, cores() // local_world())

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pipeline import config
+from pipeline.config import generator
 from pipeline.config.presets import BUDGETS, PAPER_STEPS, RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -112,12 +113,19 @@ def test_warmup_is_a_share_of_the_steps() -> None:
     assert config.load(None, ["dataset=x", "steps=1000", "warmup_steps=3"]).warmup == 3
 
 
-CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.yaml")) if "\nblocks:" not in path.read_text()]  # no grid
+FILES = sorted((ROOT / "configs").glob("*.yaml"))
+GENERATORS = [path for path in FILES if path.stem.startswith("generator_")]
+CONFIGS = [path for path in FILES if path not in GENERATORS and "\nblocks:" not in path.read_text()]  # no grid
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_shipped_config_loads(path: Path) -> None:
     assert config.load(path).dataset
+
+
+@pytest.mark.parametrize("path", GENERATORS, ids=lambda p: p.stem)
+def test_every_shipped_config_of_a_generator_loads(path: Path) -> None:
+    assert generator.load(path).dataset
 
 
 def test_presets_name_options_only() -> None:
