@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -80,10 +81,28 @@ class WorkerPool:
                 for future in finished:
                     yield future.result()
         except BrokenProcessPool as error:
-            raise WorkerDied(
-                "a worker process died (killed, or out of memory); run the same command again, with fewer --workers if "
-                "memory is short"
-            ) from error
+            raise _died("finished parts are kept") from error
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def map_in_order(
+        self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
+    ) -> Iterator[Result]:
+        """Yield function(*task) for each of `tasks`, in their order; at most `ahead` results wait to be taken.
+
+        Raises WorkerDied as soon as the result of a dead worker would be next.
+        """
+        pending: deque[Future[Result]] = deque()
+        tasks = iter(tasks)
+        try:
+            pending.extend(self._pool.submit(function, *task) for task in islice(tasks, max(ahead, self.number)))
+            while pending:
+                result = pending.popleft().result()
+                pending.extend(self._pool.submit(function, *task) for task in islice(tasks, 1))
+                yield result
+        except BrokenProcessPool as error:
+            raise _died("what is done is kept") from error
         finally:
             for future in pending:
                 future.cancel()
@@ -93,6 +112,13 @@ class WorkerPool:
         while self._reports.poll():
             count += int.from_bytes(self._reports.recv_bytes(), "little")
         return count
+
+
+def _died(kept: str) -> WorkerDied:
+    return WorkerDied(
+        f"a worker process died (killed, or out of memory); {kept}: run the same command again, with fewer --workers "
+        "if memory is short"
+    )
 
 
 def report(count: int) -> None:

@@ -4,7 +4,7 @@
 
 RUN is a run folder, or any .npz file with `logits` [N, C] and `labels` [N]. The report folder holds index.html
 (self-contained), report.json, and every figure as PNG and PDF. Several runs must share a test set; each is compared
-with the first.
+with the first. Each run folder also gets calibration.json, by which predict.py gives calibrated confidences.
 """
 
 import argparse

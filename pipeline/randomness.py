@@ -24,6 +24,7 @@ DIFFUSION = 7  # noise of a generator's training
 UNCONDITIONAL = 8  # whether an image is trained without its label
 GROUP = 9  # the noise that a group of generated images begins with
 SHEET = 10
+PREDICTION_SET = 11
 
 # fastmath=False is said aloud on purpose: a helper without it inherits the flag of whoever compiles it first, and FFCV
 # compiles with fastmath=True, which changes pixels. error_model="numpy" drops the zero checks that break vectorising.

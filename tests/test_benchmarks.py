@@ -19,7 +19,19 @@ from pipeline import config, models
 from pipeline.config.sections import ModelConfig
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SCRIPTS = ("check_gpu", "generator", "gpu_hours", "loader", "margins", "mixup", "networks", "parity", "step", "writing")
+SCRIPTS = (
+    "check_gpu",
+    "generator",
+    "gpu_hours",
+    "loader",
+    "margins",
+    "mixup",
+    "networks",
+    "parity",
+    "predicting",
+    "step",
+    "writing",
+)
 CHILD = """
 import os, contender
 cores = lambda: os.sched_getaffinity(0)

@@ -33,7 +33,7 @@ def test_report_of_a_file_of_predictions(tmp_path: Path, capsys: pytest.CaptureF
     assert list(one["scores"]) == list(SCORES) and one["num_samples"] == 400
     assert one["ece_by_bins"]["10"] == pytest.approx(expected["ece"])
     assert one["scores"]["ece"]["low"] > one["scores"]["ece"]["floor_high"]  # three times too sure
-    assert facts["figures"] == ["reliability", "winning-score"]
+    assert facts["figures"] == ["reliability", "winning-score", "accuracy-coverage"]
     assert "note: own <i>.npz: no figures of images: a file of predictions has no network" in capsys.readouterr().out
 
 
@@ -42,7 +42,7 @@ def test_page_is_whole_and_files_are_there(tmp_path: Path) -> None:
     page = (tmp_path / "report" / "index.html").read_text()
     assert "own &lt;i&gt;" in page and "<i>" not in page and "$\\" not in page
     assert not re.search(r"https?:|<script|<link|@import", page)  # nothing is fetched
-    assert page.count("data:image/png;base64,") == len(facts["figures"]) == 2
+    assert page.count("data:image/png;base64,") == len(facts["figures"]) == 3
     assert "\\begin{tabular}" in page and 'name="viewport"' in page and "@media print" in page
     for slug in facts["figures"]:
         assert (tmp_path / "report" / f"{slug}.png").read_bytes().startswith(b"\x89PNG")
@@ -56,7 +56,7 @@ def test_the_same_command_writes_the_same_report(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
-    assert len(names) == 6 and PNG_DPI >= 150
+    assert len(names) == 8 and PNG_DPI >= 150
 
 
 def test_temperature_is_fitted_on_images_that_are_not_scored(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
     assert set(facts["figures"]) == {
         "reliability-1", "winning-score-1", "margins-1", "wrong-pseudo-labels-1", "reliability-2", "winning-score-2",
         "reliability-3", "winning-score-3", "training", "confidence", "pseudo-labels", "disagreement-1-2",
-        "disagreement-1-3", "hull-walk",
+        "disagreement-1-3", "hull-walk", "accuracy-coverage",
     }  # fmt: skip
     assert set(one["ood"]) == set(one["ood_scaled"]) == {"ood.npz", "Gaussian noise"}
     assert mean["name"] == f"{one['name']}, MC dropout" and set(mean["ood"]) == {"Gaussian noise"}
@@ -57,7 +57,7 @@ def test_report_of_a_trained_run(run: Path, tmp_path: Path) -> None:
     assert set(one["walks"]) == set(mean["walks"]) == {"", "temperature-scaled"}
     assert len((tmp_path / "report" / "hull-walk.csv").read_text().splitlines()) == 1 + 4 * len(MU)
     page = (tmp_path / "report" / "index.html").read_text()
-    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 14
+    assert "the APM, the average pseudo-margin" in page and page.count("data:image/png") == 15
     assert re.search(r"Their files in the source: \d{4}, \d{4}", page), "images cannot be traced"
 
 

@@ -24,7 +24,7 @@ def list_folder(request: ListingRequest) -> Listing:
     """
     source = request.source_path()
     files, reader = open_source(source, request.work)
-    images, notes = _images_only(files)
+    images, notes = images_only(files)
     try:
         images, wrapper = _strip_wrapping_folders(images)
         parts = read_parts(images)
@@ -63,7 +63,7 @@ def open_source(source: Path, work: Path) -> tuple[list[Entry], Reader]:
     return open_archive(source, work)
 
 
-def _images_only(files: list[Entry]) -> tuple[list[Entry], list[str]]:
+def images_only(files: list[Entry]) -> tuple[list[Entry], list[str]]:
     """Drop hidden files, and files that are not images; a note counts the latter."""
     visible = [file for file in files if not is_hidden(file.path)]
     images = [file for file in visible if is_image(file.path)]

@@ -36,7 +36,7 @@ def _check_header(file: Path, tar: Path) -> None:
         return  # an empty one
     except tarfile.HeaderError as error:
         raise ValueError(
-            f"--source {file}: neither a zip nor a tar, plain or compressed by gzip, xz, bzip2 or zstandard; unpack it "
+            f"{file}: neither a zip nor a tar, plain or compressed by gzip, xz, bzip2 or zstandard; unpack it "
             "and name the folder"
         ) from error
 

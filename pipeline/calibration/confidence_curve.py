@@ -91,6 +91,16 @@ def ks_error(points: Curve) -> Floats:
     return np.abs(points.correct - points.confidence).max(axis=-1) / points.count[..., -1]
 
 
+def selective_accuracy(points: Curve, coverage: Floats) -> Floats:
+    """Accuracy in [0, 1] among the most confident share `coverage` [K] in (0, 1] (Geifman and El-Yaniv 2017).
+
+    Of one test set. Ties count as if they were in random order.
+    """
+    accepted, right = (sums[-1] - sums[::-1] for sums in (points.count, points.correct))
+    wanted = coverage * points.count[-1]
+    return np.asarray(np.interp(wanted, accepted, right) / wanted)
+
+
 def aurc(points: Curve) -> Floats:
     """Mean over coverages 1/N, 2/N, ..., 1 of the error among the most confident (Geifman and El-Yaniv 2017).
 

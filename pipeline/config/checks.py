@@ -65,6 +65,23 @@ def _check_evaluation(config: Config) -> None:
         raise ValueError(f"evaluation.stop_at={options.stop_at!r}: write METRIC<=VALUE with one of {known}") from None
     if options.select == "best_validation" and config.validation == 0:
         raise ValueError("evaluation.select=best_validation needs validation images: set validation=N, or null")
+    if config.unlabelled.include_validation:
+        _check_included_validation(config)
+
+
+def _check_included_validation(config: Config) -> None:
+    """They are to tell how far pseudo-labels can be trusted: no choice may hang on their labels."""
+    options = config.evaluation
+    if config.algorithm in LABELLED_ONLY:
+        raise ValueError(
+            f"unlabelled.include_validation=true: algorithm={config.algorithm} reads no unlabelled image; leave it out"
+        )
+    if options.select == "best_validation" or options.stop_at:
+        chosen = "select=best_validation" if options.select == "best_validation" else f"stop_at={options.stop_at}"
+        raise ValueError(
+            f"evaluation.{chosen} chooses by the labels of validation images, which then cannot tell how far to trust "
+            "the network: leave it out, or unlabelled.include_validation"
+        )
 
 
 def _check_candidates(config: Config) -> None:

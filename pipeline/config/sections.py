@@ -70,6 +70,9 @@ class EmaConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnlabelledConfig:
     include_labelled: bool = option(True, "draw the labelled images as unlabelled ones too")
+    include_validation: bool = option(
+        False, "draw the validation images as unlabelled ones, so that they tell how far to trust the others' labels"
+    )
     weight: float = option(1.0, "weight of the unlabelled loss (lambda_u)", minimum=0)
     threshold: float = option(0.95, "confidence from which a pseudo-label counts (tau)", minimum=0)
     threshold_warmup: bool = option(True, "FlexMatch: keep thresholds low while most samples are unused")

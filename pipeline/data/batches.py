@@ -62,7 +62,7 @@ def part_sources(
 ) -> dict[str, PartSource]:
     """The parts that semi-supervised training learns from: weak labelled, weak and strong unlabelled views."""
     who = config.seed, rank, world
-    left_out = dataset.not_unlabelled(config.unlabelled.include_labelled)
+    left_out = dataset.left_out_of(config)
     labelled = labelled_order(dataset.split, shards, config.batch.labelled, *who, sharded=config.labels == "all")
     unlabelled = unlabelled_order(left_out, shards, config.unlabelled_batch, *who)
     return {

@@ -24,7 +24,10 @@ NAMED_SETS = (  # others are folders
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Validation images: those at ``indices`` [M] of a beton, or all of it (None). No step sees them."""
+    """Validation images: those at ``indices`` [M] of a beton, or all of it (None). No step sees their labels.
+
+    Nor them, unless ``unlabelled.include_validation`` says so.
+    """
 
     beton: Path
     indices: NDArray[np.int64] | None
@@ -56,11 +59,15 @@ class Dataset:
     def test_beton(self) -> Path:
         return self.folder / "test.beton"
 
-    def not_unlabelled(self, include_labelled: bool) -> NDArray[np.int64]:
-        """Positions in train.beton never drawn as unlabelled images: validation, and labels unless included."""
+    def not_unlabelled(self, include_labelled: bool, include_validation: bool = False) -> NDArray[np.int64]:
+        """Positions in train.beton never drawn as unlabelled images: validation and labels, unless included."""
         indices = self.validation.indices if self.validation else None
-        held_out = np.empty(0, np.int64) if indices is None else indices
+        held_out = np.empty(0, np.int64) if indices is None or include_validation else indices
         return held_out if include_labelled else np.union1d(held_out, self.split)
+
+    def left_out_of(self, config: Config) -> NDArray[np.int64]:
+        """``not_unlabelled`` as the options say."""
+        return self.not_unlabelled(config.unlabelled.include_labelled, config.unlabelled.include_validation)
 
 
 def open_dataset(config: Config) -> Dataset:

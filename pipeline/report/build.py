@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.calibration.scores import softmax
+from pipeline.report.acting import acting_on
 from pipeline.report.assessment import (
     Assessment,
     assess,
@@ -15,6 +16,7 @@ from pipeline.report.assessment import (
     temperature_scaled,
     walks_of,
 )
+from pipeline.report.calibrating import keep_calibration
 from pipeline.report.ensemble import with_ensemble
 from pipeline.report.figures import ReportFigure, figures_of_all, figures_of_run, figures_of_walks, numbered
 from pipeline.report.held_out import WITHOUT_VALIDATION, HeldOut, hold_out, hold_out_validation
@@ -35,7 +37,7 @@ def write_report(options: ReportOptions, inputs: Inputs) -> tuple[Path, list[str
     held_out = _held_out(subjects, options, inputs)  # before the draws, since it may find a mistake
     assessments = [assess(of.predictions, options.resampling) for of in subjects]
     runs = [
-        _run_report(of, assessment, held, options.methods)
+        _run_report(of, assessment, held, options)
         for of, assessment, held in zip(subjects, assessments, held_out, strict=True)
     ]
     walks = {run.name: run.walks for run in runs if run.walks}
@@ -50,7 +52,14 @@ def write_report(options: ReportOptions, inputs: Inputs) -> tuple[Path, list[str
     page = _write(inputs.folder, report, figures)
     if walks:
         write_atomically(inputs.folder / "hull-walk.csv", walk_csv(walks))
-    return page, [*notes(runs), *lacking_confidence([(of.name, of.log) for of in subjects])]
+    kept = _keep_calibrations(subjects[: len(inputs.runs)], held_out)
+    return page, [*notes(runs), *lacking_confidence([(of.name, of.log) for of in subjects]), *kept]
+
+
+def _keep_calibrations(runs: Sequence[Subject], held_out: Sequence[HeldOut | None]) -> list[str]:
+    """calibration.json of each run folder whose temperature was fitted; one line for each that cannot be written."""
+    pairs = [(of.predictions, held) for of, held in zip(runs, held_out, strict=False) if held]
+    return [line for of, held in pairs if of.path.is_dir() and (line := keep_calibration(of, held))]
 
 
 def _subjects(options: ReportOptions, inputs: Inputs) -> list[Subject]:
@@ -62,15 +71,15 @@ def _subjects(options: ReportOptions, inputs: Inputs) -> list[Subject]:
 
 
 def _held_out(subjects: Sequence[Subject], options: ReportOptions, inputs: Inputs) -> list[HeldOut | None]:
-    """For each subject; unless the user says otherwise, validation images, where all the given runs have some."""
+    """For each subject; unless the user says otherwise, validation images, where all the given runs kept some apart."""
     each = [of.predictions for of in subjects]
-    if inputs.fit_on is None and all(of.validation for of in each[: len(inputs.runs)]):
+    if inputs.fit_on is None and all(of.unseen for of in each[: len(inputs.runs)]):
         return [hold_out_validation(of) for of in each]
     fit_on = WITHOUT_VALIDATION if inputs.fit_on is None else inputs.fit_on
     return [hold_out(fit_on, of.logits, of.labels, options.resampling.seed) for of in each]
 
 
-def _run_report(of: Subject, assessment: Assessment, held_out: HeldOut | None, methods: Sequence[str]) -> RunReport:
+def _run_report(of: Subject, assessment: Assessment, held_out: HeldOut | None, options: ReportOptions) -> RunReport:
     predictions = of.predictions
     scaled = temperature_scaled(held_out) if held_out else None
     return RunReport(
@@ -83,11 +92,12 @@ def _run_report(of: Subject, assessment: Assessment, held_out: HeldOut | None, m
         ece_bins=predictions.settings.ece_bins,
         scores=assessment.estimates(),
         ece_by_bins=ece_by_bins(predictions.sums),
-        post_hoc=post_hoc(predictions, held_out, methods) if held_out else None,
+        post_hoc=post_hoc(predictions, held_out, options.methods) if held_out else None,
         ood=out_of_distribution(predictions.logits, of.ood_logits),
         ood_scaled=out_of_distribution(predictions.logits, of.ood_logits, scaled) if scaled else {},
         walks=walks_of(of.walk, scaled) if of.walk else {},
         note=of.note,
+        acting=acting_on(predictions, held_out, options.resampling.seed),
     )
 
 

@@ -57,7 +57,7 @@ def ensemble(members: Sequence[Subject]) -> Subject:
 
 def _validation(members: Sequence[VerifiedPredictions]) -> tuple[NDArray[Any], Ints] | None:
     """None where members held out other images: each has then learned some of the others'."""
-    known = [of.validation for of in members if of.validation]
+    known = [of.unseen for of in members if of.unseen]
     if len(known) < len(members) or not all(np.array_equal(labels, known[0][1]) for _, labels in known):
         return None
     return mean_prediction(logits for logits, _ in known), known[0][1]

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.calibration.sums import Floats, Ints
 from pipeline.report.plots import reliability_figure
+from pipeline.report.plots_acting import selective_figure
 from pipeline.report.plots_confidence import confidence_figure
 from pipeline.report.plots_density import margin_figure, winning_score_figure
 from pipeline.report.plots_images import (
@@ -30,6 +31,10 @@ PNG_DPI = 200
 RELIABILITY = (
     "Bars: accuracy of the test images in each confidence bin, with its 95% interval. Hatched: the gap to the mean "
     "confidence; the dashed diagonal is perfect calibration. Below: how many images have that confidence."
+)
+SELECTIVE = (
+    "Accuracy among the most confident share of the test images. A line that rises steeply to the left belongs to "
+    "confidences that tell right from wrong; whether they are too high or too low plays no part."
 )
 TRAINING = "The training loss, and error and ECE on the test images at every evaluation."
 CONFIDENCE = (
@@ -133,6 +138,13 @@ def _wrong_caption(of: Subject, sample: PseudoLabelSample, position: int) -> str
 
 def figures_of_all(subjects: Sequence[Subject]) -> Iterator[ReportFigure]:
     """Figures that all runs share."""
+    yield ReportFigure(
+        slug="accuracy-coverage",
+        section="Accuracy against coverage",
+        run="",
+        caption=SELECTIVE,
+        figure=selective_figure([(of.name, of.predictions.sums) for of in subjects]),
+    )
     logs = [(of.name, of.log) for of in subjects]
     for slug, caption, figure in (
         ("training", TRAINING, progress_figure(logs)),

@@ -48,10 +48,13 @@ def read_fit_on(given: str) -> float | FitFile:
 
 
 def hold_out_validation(of: VerifiedPredictions) -> HeldOut | None:
-    """The images that the run itself held out; all of the test set is scored. None where there are none."""
-    if of.validation is None:
+    """The images that the run itself held out; all of the test set is scored. None where there are none.
+
+    Images that went through the unlabelled stream are none: the network knows them better than test images.
+    """
+    if of.unseen is None:
         return None
-    logits, labels = of.validation
+    logits, labels = of.unseen
     return HeldOut(logits, labels, np.arange(len(of.labels)), "the validation images of the run")
 
 

@@ -52,10 +52,19 @@ def _more_sections(runs: Sequence[RunReport]) -> list[Section]:
         text = verdicts.post_hoc_text(_post_hoc(fitted[0]))
         body = result_tables.under_names(fitted, lambda run: result_tables.post_hoc(_post_hoc(run)))
         sections.append(Section("Post-hoc calibration", text, body))
+    sections += _acting_sections(runs)
     if any(run.ood for run in runs):
         sections.append(Section("Out-of-distribution detection", verdicts.OOD_TEXT, copyable(result_tables.ood(runs))))
     sections.append(Section("ECE by number of bins", verdicts.BINS_TEXT, copyable(result_tables.by_bins(runs))))
     return sections
+
+
+def _acting_sections(runs: Sequence[RunReport]) -> list[Section]:
+    body = copyable(result_tables.selective(runs))
+    for part, title in ((result_tables.accept, "Thresholds"), (result_tables.sets, "Prediction sets")):
+        known = [run for run in runs if run.acting.calibrated_on]
+        body += f"<h3>{title}</h3>{result_tables.under_names(known, part)}" if known else ""
+    return [Section("Acting on confidence", verdicts.ACTING_TEXT, body)]
 
 
 def _post_hoc(run: RunReport) -> PostHocReport:

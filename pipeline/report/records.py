@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline.report.options import ResamplingConfig
+from pipeline.runs.calibration_file import Acceptance
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,35 @@ class OodReport:
 
 
 @dataclass(frozen=True)
+class SetsReport:
+    """Prediction sets of a `method` (calibration/conformal.py) that are to hold the right class in `wanted` percent.
+
+    Measured on `num_images`: `coverage`, `single` and `empty` in percent, `size` as the mean number of classes.
+    """
+
+    method: str
+    wanted: float
+    coverage: float
+    size: float
+    single: float
+    empty: float
+    num_images: int
+
+
+@dataclass(frozen=True)
+class ActingReport:
+    """What confidences are good for: `selective`, accuracy by coverage, both in percent; thresholds; prediction sets.
+
+    `calibrated_on`: what thresholds were found on, in words; "" where no temperature is fitted, so there are none.
+    """
+
+    selective: Mapping[int, float]
+    calibrated_on: str
+    accept: Sequence[Acceptance]
+    sets: Sequence[SetsReport]
+
+
+@dataclass(frozen=True)
 class WalkPoint:
     """Means over images at the distance `mu` (hull_walk.py); accuracy and confidence in percent, entropy in nats."""
 
@@ -98,6 +128,7 @@ class RunReport:
     ood_scaled: Mapping[str, OodReport]
     walks: Mapping[str, Sequence[WalkPoint]]
     note: str
+    acting: ActingReport
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,37 @@ def _ood_row(run: str, kind: str, found: OodReport) -> list[str]:
     return [f"{name} ({found.num_images:,})", *cells, *["-"] * (2 * len(pairs) - len(cells))]
 
 
+def selective(runs: Sequence[RunReport]) -> Table:
+    """Accuracy among the most confident predictions."""
+    coverages = list(runs[0].acting.selective)
+    rows = [[run.name, *(f"{run.acting.selective[coverage]:.2f}" for coverage in coverages)] for run in runs]
+    return table(("accuracy (%) at a coverage of", *(f"{coverage}%" for coverage in coverages)), rows)
+
+
+def accept(run: RunReport) -> Table:
+    """Thresholds by the precision that they promise."""
+    rows = []
+    for each in run.acting.accept:
+        found = "none" if each.threshold is None else f"{each.threshold:.6f}"
+        share = f"{each.accepted_share:.1%}" if each.threshold is not None else "-"
+        needed = "-" if each.threshold is not None else f"{each.labels_needed:,}" if each.labels_needed else "no number"
+        rows.append([f"right in {each.precision:.0%}", found, share, f"{each.wrong} of {each.accepted:,}", needed])
+    return table(("", "threshold", "accepted", "wrong among those tested", "labels needed"), rows)
+
+
+def sets(run: RunReport) -> Table:
+    """Coverage and sizes of prediction sets."""
+    rows = [
+        [
+            f"{each.method.upper()}, {each.wanted:.0f}%",
+            *(f"{number:.2f}" for number in (each.coverage, each.size)),
+            *(f"{number:.1f}" for number in (each.single, each.empty)),
+        ]
+        for each in run.acting.sets
+    ]
+    return table(("", "coverage (%)", "mean size", "of one class (%)", "empty (%)"), rows)
+
+
 def by_bins(runs: Sequence[RunReport]) -> Table:
     """ECE over several numbers of bins."""
     numbers = list(runs[0].ece_by_bins)

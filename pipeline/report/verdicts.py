@@ -18,6 +18,15 @@ OOD_TEXT = (
     "scores higher (50%: no separation, 100%: perfect separation). FPR95: the share of out-of-distribution images that "
     "are accepted when the threshold accepts 95% of the test images; lower is better.",
 )
+ACTING_TEXT = (
+    "Accuracy against coverage: how many predictions are right among the most confident ones. Thresholds: confidences, "
+    "after temperature scaling, from which on accepted predictions are right in the promised share, with 95% "
+    "confidence; found by fixed-sequence testing from the strictest threshold down on test images that the temperature "
+    "was not fitted on.",
+    "Prediction sets hold the right class in the wanted share of images (split conformal prediction): LAC, the "
+    "smallest on average; APS, randomised, larger for harder images. Quantiles are found on one half of those test "
+    "images, coverage and sizes are measured on the other.",
+)
 BINS_TEXT = (
     "ECE over different numbers of equal bins. Where the columns differ, the number says more about the bins than "
     "about the model.",

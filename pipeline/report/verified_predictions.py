@@ -24,11 +24,13 @@ class RunSettings:
     """What a report needs to know of a run's options.
 
     `method`: algorithm and mix, "" if unknown. `weights` that the predictions are made with: ema, raw, "" if unknown.
+    `validation_drawn`: training saw its validation images, as unlabelled ones without their labels.
     """
 
     method: str = ""
     weights: str = ""
     ece_bins: int = 10
+    validation_drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class VerifiedPredictions:
     """Valid predictions of one model on a test set.
 
     `path`: the run folder or the file. `step` of the weights and `seconds` of training: None where unknown.
-    `validation`: logits [M, C] and labels [M] of images that no step saw, where the run held any out.
+    `validation`: logits [M, C] and labels [M] of images whose labels no step saw, where the run held any out.
     """
 
     path: Path
@@ -46,6 +48,11 @@ class VerifiedPredictions:
     step: int | None = None
     seconds: float | None = None
     validation: tuple[NDArray[Any], Ints] | None = None
+
+    @property
+    def unseen(self) -> tuple[NDArray[Any], Ints] | None:
+        """The `validation` predictions, where no step saw these images in any way."""
+        return None if self.settings.validation_drawn else self.validation
 
     @cached_property
     def sums(self) -> Sums:
@@ -57,7 +64,8 @@ def read_settings(path: Path) -> RunSettings:
     """From config.yaml of a run folder; the trainer's defaults where there is none. ValueError if it is damaged."""
     config = read_config(path / "config.yaml")
     weights = (config.get("evaluation") or {}).get("weights", "ema")
-    return RunSettings(method=method_name(config), weights=weights, ece_bins=ece_bins(config))
+    drawn = bool((config.get("unlabelled") or {}).get("include_validation"))
+    return RunSettings(method_name(config), weights, ece_bins(config), validation_drawn=drawn)
 
 
 def read_run(folder: Path) -> VerifiedPredictions:

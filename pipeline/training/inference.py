@@ -49,21 +49,30 @@ def _predicted(
     mine = [torch.zeros(largest, n, device=ranks.device) for n in (head.out_features, head.in_features)[:parts]]
     done = 0
     for answers in answered(model, test, numerics.normalise, numerics.device):
-        for whole, answer in zip(mine, answers, strict=False):
-            whole[done : done + len(answer)] = answer
+        for whole, part in zip(mine, answers, strict=False):
+            whole[done : done + len(part)] = part
         done += len(answers[0])
     return [_in_order(each, test.slices, ranks) for each in mine]
 
 
-@torch.inference_mode()
+Normalise = Callable[[Tensor], Tensor]  # uint8 [b, 3, S, S] -> floating
+
+
 def answered(
-    model: nn.Module, images: Images, normalise: Callable[[Tensor], Tensor], device: torch.device
+    model: nn.Module, images: Images, normalise: Normalise, device: torch.device
 ) -> Iterator[tuple[Tensor, ...]]:
-    """What the network answers to each batch of this rank's images, in evaluation mode and without TF32."""
+    """What the network answers to each batch of this rank's images, in evaluation mode."""
     model.eval()
+    for batch in images.batches():
+        yield answer(model, batch, normalise, device)
+
+
+@torch.inference_mode()
+def answer(model: nn.Module, images: Tensor, normalise: Normalise, device: torch.device) -> tuple[Tensor, ...]:
+    """Of a network in evaluation mode to one batch [b, 3, S, S], without TF32: logits, features; on its device."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
-        for batch in images.batches():
-            yield model(normalise(batch.to(device, non_blocking=True)))
+        answers: tuple[Tensor, ...] = model(normalise(images.to(device, non_blocking=True)))
+    return answers
 
 
 def _in_order(mine: Tensor, slices: list[NDArray[np.int64]], ranks: Ranks) -> NDArray[np.float32]:

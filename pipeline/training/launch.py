@@ -55,7 +55,8 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     rank, world = distributed.launched_world()
     shards.check_world(world)
     _check_local_halves(config, world)
-    shards.check_batch(config.unlabelled_batch, len(dataset.not_unlabelled(config.unlabelled.include_labelled)))
+    shards.check_batch(config.unlabelled_batch, len(dataset.left_out_of(config)))
+    _check_included_validation(config, dataset)
     if config.evaluation.select == "best_validation" and not dataset.validation:
         raise ValueError(
             f"evaluation.select=best_validation: {dataset.folder} has no validation images of its own; set validation=N"
@@ -63,6 +64,16 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     folder.check()
     if rank == 0:
         folder.lock.claim()
+
+
+def _check_included_validation(config: Config, dataset: Dataset) -> None:
+    """Validation images can be drawn as unlabelled ones where they lie among them. Raises ValueError."""
+    if config.unlabelled.include_validation and (not dataset.validation or dataset.validation.indices is None):
+        where = "lie in validation.beton" if dataset.validation else "are none"
+        raise ValueError(
+            f"unlabelled.include_validation=true: the validation images of {dataset.folder} {where}, and have to be "
+            "some of train.beton: set validation=N"
+        )
 
 
 def check_compiler(mode: str, device: str) -> None:

@@ -216,7 +216,7 @@ def _context(
         config=config,
         num_classes=len(dataset.classes),
         num_rows=shards.rows * shards.count // ranks.world if config.unlabelled_batch else 0,
-        num_unlabelled=dataset.num_train - len(dataset.not_unlabelled(config.unlabelled.include_labelled)),
+        num_unlabelled=dataset.num_train - len(dataset.left_out_of(config)),
         labels=labels,
         repeats=sources["unlabelled"].order.repeats,
         labelled_repeats=sources["labelled"].order.repeats,

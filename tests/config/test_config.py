@@ -89,6 +89,9 @@ def test_mistakes_are_named(setting: str, message: str) -> None:
         (["optimizer.schedule=step", "optimizer.milestones=9 3"], "needs rising epochs"),
         (["optimizer.schedule=step", "optimizer.milestones=9 x"], "needs rising epochs"),
         (["algorithm=supervised", "epochs=3", "optimizer.warmup_epochs=3"], "must be below epochs=3"),
+        (["unlabelled.include_validation=true", "algorithm=supervised"], "reads no unlabelled image"),
+        (["unlabelled.include_validation=true", "evaluation.select=best_validation"], "select=best_validation chooses"),
+        (["unlabelled.include_validation=true", "evaluation.stop_at=error<=5"], "stop_at=error<=5 chooses"),
     ],
 )
 def test_impossible_combinations(sets: list[str], message: str) -> None:

@@ -66,6 +66,18 @@ def test_validation_images_never_enter_training(data: Path, algorithm: str, worl
     assert len(seen["unlabelled"]) == (1200 if algorithm == "fixmatch" else 0)
 
 
+@pytest.mark.parametrize("world", [1, 2])
+def test_validation_images_may_go_through_the_unlabelled_stream_alone(data: Path, world: int) -> None:
+    sets = ["dataset=digits", f"data={data}", "labels=4", "batch.labelled=16", "batch.ratio=1", "validation=97"]
+    given = config.load(None, [*sets, "unlabelled.include_validation=true"])
+    dataset = open_dataset(given)
+    shards = VirtualShards.of(dataset.num_train, 16, 16)
+    parts = [part_sources(given, dataset, shards, rank, world) for rank in range(world)]
+    seen = {n: {i for p in parts for i in p[n].order.draw(0, 2 * 1297 // 16)[0].flatten().tolist()} for n in parts[0]}
+    held = set(dataset.not_unlabelled(True).tolist())
+    assert not held & seen["labelled"] and seen["unlabelled"] == set(range(1297))
+
+
 def stored(dataset: Dataset, positions: np.ndarray) -> np.ndarray:
     """Pixels straight from the file, past FFCV's loader."""
     raw = np.memmap(dataset.train_beton, np.uint8, "r")

@@ -38,6 +38,8 @@ def test_validation_images_are_kept_out_of_the_labels(data: Path) -> None:
     assert not np.isin(held, every.split).any() and not np.isin(held, few.split).any()
     assert np.array_equal(every.not_unlabelled(True), held)
     assert len(every.not_unlabelled(False)) == 1297 and len(few.not_unlabelled(False)) == 97 + 40
+    assert len(few.not_unlabelled(True, include_validation=True)) == 0
+    assert np.array_equal(few.not_unlabelled(False, include_validation=True), few.split)
 
 
 def test_a_folders_own_validation_images(copy: Path) -> None:

@@ -3,14 +3,15 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from dataprep.command.build import WORKERS_RUN
-from dataprep.workers import WorkerPool, chunks
+from dataprep.workers import WorkerDied, WorkerPool, chunks
 from tests.support.dataprep_fixtures import make
 from tests.support.encoding_runs import PATIENCE, EncodingRun, when, workers_of
-from tests.support.worker_tasks import loaded_modules
+from tests.support.worker_tasks import leave, loaded_modules, square_of
 
 
 def test_workers_have_loaded_what_they_run_and_nothing_slow() -> None:
@@ -20,6 +21,26 @@ def test_workers_have_loaded_what_they_run_and_nothing_slow() -> None:
         [(pid, found)] = pool.map(loaded_modules, [names], reported.append)
     assert found == [WORKERS_RUN, "PIL.Image"] and pid != os.getpid()
     assert sum(reported) == 3
+
+
+def test_results_in_order_are_bounded() -> None:
+    """The first takes longest; however slowly results are taken, at most five tasks are begun before."""
+    begun: list[int] = []
+
+    def tasks() -> Iterator[tuple[int, float]]:
+        for number in range(20):
+            begun.append(number)
+            yield number, 0.2 if number == 0 else 0
+
+    taken = 0
+    with WorkerPool(2, preload=WORKERS_RUN) as pool:
+        for number, result in enumerate(pool.map_in_order(square_of, tasks(), ahead=5)):
+            assert result == number**2
+            taken += 1
+            assert len(begun) <= taken + 5
+        with pytest.raises(WorkerDied, match="what is done is kept: run the same command again"):
+            list(pool.map_in_order(leave, [()], ahead=1))
+    assert taken == 20
 
 
 def test_chunks() -> None:

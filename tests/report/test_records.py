@@ -26,7 +26,7 @@ def test_report_json_has_these_keys_in_this_order() -> None:
     first, second = content["runs"]
     assert list(first) == list(second) == [
         "name", "path", "weights", "step", "num_samples", "num_classes", "ece_bins", "scores", "ece_by_bins",
-        "post_hoc", "ood", "ood_scaled", "walks", "note",
+        "post_hoc", "ood", "ood_scaled", "walks", "note", "acting",
     ]  # fmt: skip
     assert list(first["scores"]) == list(SCORES)
     assert first["scores"]["ece"] == {"value": 5.0, "low": 4.0, "high": 6.0, "floor": 1.0, "floor_high": 2.0}
@@ -39,6 +39,7 @@ def test_report_json_has_these_keys_in_this_order() -> None:
     }
     assert first["ood"] == first["ood_scaled"] == {"svhn": {"num_images": 7, "energy": {"auroc": 90.0, "fpr95": 20.0}}}
     assert first["walks"] == {"": [{"mu": 0.01, "accuracy": 90.0, "confidence": 80.0, "entropy": 0.5}]}
+    assert first["acting"] == {"selective": {"50": 99.0, "100": 95.0}, "calibrated_on": "", "accept": [], "sets": []}
     assert second["post_hoc"] is None and second["ood"] == {}
     (change,) = content["differences"]
     assert (change["from"], change["to"]) == ("a", "b") and text.startswith('{\n "version"')

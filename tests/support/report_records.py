@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pipeline.report.glossary import SCORES
 from pipeline.report.options import ResamplingConfig
-from pipeline.report.records import DifferenceReport, Report, RunReport, ScoreDifference, ScoreEstimate
+from pipeline.report.records import ActingReport, DifferenceReport, Report, RunReport, ScoreDifference, ScoreEstimate
 
 
 def run_report(
@@ -31,6 +31,7 @@ def run_report(
         ood_scaled={},
         walks={},
         note=note,
+        acting=ActingReport(selective={50: 99.0, 100: 95.0}, calibrated_on="", accept=(), sets=()),
     )
 
 
