@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "pipeline": (
         "config", "randomness", "devices", "distributed", "runs", "augment", "data", "annotation", "calibration",
-        "models", "methods", "training", "generator", "report", "encoders", "prediction", "train", "train_generator",
-        "generate", "annotate", "evaluate", "predict", "compare", "augment_sheet", "label_entropy",
+        "models", "methods", "training", "generator", "report", "encoders", "prediction", "shipping", "train",
+        "train_generator", "generate", "annotate", "evaluate", "predict", "export", "compare", "augment_sheet",
+        "label_entropy",
     ),
     "dataprep": (
         "console", "progress_meter", "workers", "sources", "images", "data_folder", "layouts", "writing",

@@ -1,7 +1,7 @@
 """Combinations of options that make no sense: a ``ValueError`` of one line with the remedy."""
 
 from pipeline.config.options import LABELLED_MIXES, LABELLED_ONLY, Config
-from pipeline.config.sections import STOPPING
+from pipeline.config.sections import STOPPING, TIMM
 
 PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 REPLACING_MIXES = ("mixup", "manifold")  # learn mixed labels under loss.name
@@ -16,6 +16,8 @@ def check(config: Config) -> None:
         raise ValueError(f"model.dropout={config.model.dropout}: must be below 1")
     if config.label_smoothing >= 1:
         raise ValueError(f"label_smoothing: must be below 1, got {config.label_smoothing}; the paper uses 0.1")
+    _check_network(config)
+    _check_warm_up(config)
     if config.mix != "none":
         _check_mix(config)
     _check_mixing(config)
@@ -27,6 +29,36 @@ def check(config: Config) -> None:
             "algorithm=softmatch follows the variance of a batch's confidences, and one unlabelled image has none: "
             "raise batch.labelled or batch.ratio"
         )
+
+
+def _check_network(config: Config) -> None:
+    """What only networks of timm have, and what they lack."""
+    model, is_timm = config.model, config.model.name.startswith(TIMM)
+    asked = {
+        "model.weights=timm": model.weights == "timm",
+        "model.patch_size": model.patch_size is not None,
+        "model.drop_path": model.drop_path is not None,
+        "augment.normalisation=timm": config.augment.normalisation == "timm",
+        "optimizer.layer_decay": config.optimizer.layer_decay != 1,
+    }
+    if not is_timm and (named := [name for name, value in asked.items() if value]):
+        raise ValueError(f"{named[0]} is for networks of timm, model.name={model.name} is none: leave it out")
+    if is_timm and model.norm != "batch":
+        raise ValueError(f"model.norm={model.norm}: networks of timm keep their own norms; leave it out")
+    if (model.drop_path or 0) >= 1:
+        raise ValueError(f"model.drop_path={model.drop_path}: must be below 1")
+    if config.optimizer.layer_decay > 1:
+        raise ValueError(f"optimizer.layer_decay={config.optimizer.layer_decay}: must be at most 1")
+    if model.freeze_norm and not model.weights:
+        raise ValueError("model.freeze_norm=true keeps batch norm as it is loaded, and nothing is: set model.weights")
+
+
+def _check_warm_up(config: Config) -> None:
+    options = config.optimizer
+    if options.warmup_steps and options.warmup_epochs:
+        raise ValueError("optimizer.warmup_steps and optimizer.warmup_epochs: set one of them")
+    if options.warmup_steps >= config.steps and not config.epochs:
+        raise ValueError(f"optimizer.warmup_steps={options.warmup_steps} must be below steps={config.steps}")
 
 
 def _check_epochs(config: Config) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 SIMILARITIES = ("feature", "pixel", "logit")
 SPACES = ("usb", "google")
-NORMALISATIONS = ("dataset", "imagenet", "usb")
+NORMALISATIONS = ("dataset", "imagenet", "usb", "timm")
+TIMM = "timm/"  # before the names of its networks
+OPTIMIZERS = ("sgd", "adamw")
 LOSSES = ("ce", "erl", "focal", "flsd", "mbls", "mmce", "brier")
 MEMBERS = ("both", "labelled", "unlabelled")
 SCHEDULES = ("cosine_7_16", "step", "cosine", "constant")
@@ -31,20 +33,37 @@ class BatchConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
-    name: str = option("wrn-28-2", "network: wrn-D-K with D = 6n + 4, or one of docs/supervised.md")
+    name: str = option("wrn-28-2", "network: wrn-D-K with D = 6n + 4, one of docs/supervised.md, or timm/NAME")
+    weights: str = option(
+        "", "weights to start from: a file (.pt, .pth, .safetensors), a run folder, or timm for its own; empty = drawn"
+    )
     dropout: float = option(0.0, "probability that a feature is dropped before the classifier, in training", minimum=0)
     norm: str = option("batch", "normalisation layers of the network", ("batch", "group"))
     norm_momentum: float = option(0.001, "momentum of batch-norm running statistics, in torch's convention", minimum=0)
+    freeze_norm: bool = option(False, "batch norm stays as model.weights has it, statistics and all")
+    patch_size: int | None = option(
+        None, "timm: pixels of a side of a transformer's patches; null = its own", minimum=1
+    )
+    drop_path: float | None = option(
+        None,
+        "timm: probability that the last block is skipped in training, earlier ones less; null = its own",
+        minimum=0,
+    )
     dead_preactivation: bool = option(True, "skip bn1 where the width of a WRN changes, as the reference code does")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerConfig:
+    name: str = option("sgd", "SGD with Nesterov momentum, or AdamW with betas .9 and .999", OPTIMIZERS)
     lr: float = option(0.03, "learning rate at its peak: at step 0, or after the warm-up", minimum=0)
     lr_batch: int | None = option(
         None, "batch that lr is for, and scaled from in proportion; null = the one there is", minimum=1
     )
     warmup_epochs: float = option(0.0, "epochs in which lr rises: from lr unscaled, without lr_batch from 0", minimum=0)
+    warmup_steps: int = option(0, "steps in which lr rises from 0, in place of warmup_epochs", minimum=0)
+    layer_decay: float = option(
+        1.0, "timm: lr of a layer over that of the layer after it; 1 = the same for all", minimum=1e-6
+    )
     schedule: str = option(
         "cosine_7_16", "decay of lr: by cos(7/16 pi t/T), by gamma at each milestone, to 0 by a cosine, none", SCHEDULES
     )
@@ -92,7 +111,9 @@ class AugmentConfig:
         None, "crop of the strong view: window or random resized crop; null = resized for photos", ("window", "resized")
     )
     normalisation: str = option(
-        "dataset", "mean and std: the data set's, ImageNet's, or what USB uses for this set", NORMALISATIONS
+        "dataset",
+        "mean and std: the data set's, ImageNet's, what USB uses for this set, timm's of model.name",
+        NORMALISATIONS,
     )
     flip: bool | None = option(None, "flip images horizontally; null = as the data set's manifest says")
 

@@ -3,7 +3,7 @@
 The body may be interrupted after its first stages, to change activations there (manifold mixup).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,11 +14,17 @@ Change = Callable[[Tensor], Tensor]  # activations [B, ...] -> the same shape
 
 
 class Parts(NamedTuple):
-    """What a network is made of. ``stages``: the first ones, or their ends, of a body that is an nn.Sequential."""
+    """What a network is made of. ``stages``: the first ones, or their ends, of a body that is an nn.Sequential.
+
+    For optimizers, by names such as ``body.norm.weight``: ``layers`` has the layer of each parameter, from 0 at the
+    images on, or is empty; ``undecayed`` are those that never decay.
+    """
 
     body: nn.Module
     head: nn.Linear
     stages: Sequence[nn.Module] = ()
+    layers: Mapping[str, int] = {}
+    undecayed: frozenset[str] = frozenset()
 
 
 class Headed(nn.Module):
@@ -31,6 +37,7 @@ class Headed(nn.Module):
     def __init__(self, parts: Parts, dropout: float = 0.0) -> None:
         super().__init__()
         self.body, self.head, self.dropout = parts.body, parts.head, dropout
+        self.layers, self.undecayed = parts.layers, parts.undecayed
         self.cuts = tuple(modules_of(self.body).index(modules_of(stage)[-1]) + 1 for stage in parts.stages)
 
     def forward(self, x: Tensor, stage: int = 0, change: Change | None = None) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,13 @@
 """Number formats: what the network computes in, and how uint8 images become its input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from pipeline.data.dataset import Dataset
+from pipeline.models.backbones import network_statistics
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation by channel, of pixels in [0, 1]
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -21,13 +22,20 @@ USB: dict[str, Statistics] = {  # by data set, as USB has them
 
 
 class Numerics:
-    """``precision`` and ``normalisation`` as the options."""
+    """``precision`` and ``normalisation`` as the options; ``network``: model.name."""
 
-    def __init__(self, precision: str, dataset: Dataset, device: torch.device, normalisation: str = "dataset") -> None:
+    def __init__(
+        self,
+        precision: str,
+        dataset: Dataset,
+        device: torch.device,
+        normalisation: str = "dataset",
+        network: str = "",
+    ) -> None:
         self.precision = resolve_precision(precision, device)
         self.device = device
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        mean, std = statistics(normalisation, dataset)
+        mean, std = statistics(normalisation, dataset, network)
         shape = (1, 3, 1, 1)
         self.mean = torch.tensor(mean, dtype=self.dtype, device=device).reshape(shape) * 255
         self.scale = 1 / (torch.tensor(std, dtype=self.dtype, device=device).reshape(shape) * 255)
@@ -84,12 +92,21 @@ def set_libraries(precision: str) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def statistics(normalisation: str, dataset: Dataset) -> Statistics:
+def statistics(normalisation: str, dataset: Dataset, network: str = "") -> Statistics:
     """By ``augment.normalisation``; with ``usb``, a set that USB does not know keeps its own."""
-    if normalisation == "imagenet":
-        return IMAGENET
-    own = dataset.mean, dataset.std
-    return USB.get(dataset.folder.name, own) if normalisation == "usb" else own
+    return NORMALISATIONS[normalisation](dataset, network)
+
+
+def _own(dataset: Dataset) -> Statistics:
+    return dataset.mean, dataset.std
+
+
+NORMALISATIONS: dict[str, Callable[[Dataset, str], Statistics]] = {
+    "dataset": lambda dataset, network: _own(dataset),
+    "imagenet": lambda dataset, network: IMAGENET,
+    "usb": lambda dataset, network: USB.get(dataset.folder.name, _own(dataset)),
+    "timm": lambda dataset, network: network_statistics(network),
+}
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.distributed import own_group
 from pipeline.models import batch_norm_kernels  # noqa: F401  (its operators)
+from pipeline.models.frozen_norm import after_norm
 
 OPERATORS = torch.ops.calibratemix
 
@@ -43,10 +44,15 @@ class SharedBatchNorm(_BatchNorm):
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
         self.num_batches_tracked = norm.num_batches_tracked
         self.group, self.world = group, world
+        self.drop, self.act = after_norm(norm)
         self.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, ...] of any B >= 1 -> the same; in training every rank has to come here as often as the others."""
+        after: Tensor = self.act(self.drop(self._normalised(x)))
+        return after
+
+    def _normalised(self, x: Tensor) -> Tensor:
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         self.num_batches_tracked.add_(1)  # type: ignore[union-attr, operator]

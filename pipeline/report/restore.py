@@ -80,7 +80,7 @@ def restore(run: Path, data: str | None, weights: str, step: int | None, ranks: 
         raise ValueError(f"{path}: is damaged ({problems[0]}); choose another --checkpoint")
     # Predictions are in float32 or float64 whatever trained, also where this machine lacks the training's format.
     precision = "fp64" if options.precision == "fp64" else "fp32"
-    numerics = Numerics(precision, dataset, ranks.device, options.augment.normalisation)
+    numerics = Numerics(precision, dataset, ranks.device, options.augment.normalisation, options.model.name)
     model = models.network(
         options.model, len(dataset.classes), options.seed, dataset.image_size, ranks.device, numerics.dtype
     )

@@ -12,10 +12,13 @@ from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import resolve_precision
+from pipeline.runs.checkpoints import last_saved_step
 from pipeline.runs.folder import RunFolder
 from pipeline.training.failures import Written, following_failures, report
 from pipeline.training.loop import train
+from pipeline.training.optimization import layer_scales
 from pipeline.training.schedule import with_steps
+from pipeline.training.starting_weights import starting_weights
 
 COMPILERS = {"cpu": ("CXX", "g++", "clang++"), "cuda": ("CC", "gcc", "clang")}  # Inductor needs C++, Triton C
 
@@ -47,7 +50,7 @@ def on_ranks(folder: Written, work: Callable[[Ranks], object]) -> int:
 def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     """What the config alone cannot tell: GPUs, model name, ranks, run folder. Raises ValueError."""
     devices.check()
-    models.check(config.model.name, dataset.image_size, max(config.layers, default=0))
+    models.check(config.model, dataset.image_size, max(config.layers, default=0))
     resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if config.compile:
         check_compiler(config.compile, "cuda" if torch.cuda.is_available() else "cpu")
@@ -62,6 +65,7 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
             f"evaluation.select=best_validation: {dataset.folder} has no validation images of its own; set validation=N"
         )
     folder.check()
+    _check_start(config, dataset, folder)
     if rank == 0:
         folder.lock.claim()
 
@@ -74,6 +78,16 @@ def _check_included_validation(config: Config, dataset: Dataset) -> None:
             f"unlabelled.include_validation=true: the validation images of {dataset.folder} {where}, and have to be "
             "some of train.beton: set validation=N"
         )
+
+
+def _check_start(config: Config, dataset: Dataset, folder: RunFolder) -> None:
+    """Layers of the network and the weights that a new run starts from. Raises ValueError."""
+    if config.optimizer.layer_decay == 1 and not config.model.weights:
+        return
+    model = models.shapes(config.model, len(dataset.classes), dataset.image_size)
+    layer_scales(model, config.optimizer.layer_decay)
+    if not last_saved_step(folder.checkpoints):
+        starting_weights(config, dataset, model)
 
 
 def check_compiler(mode: str, device: str) -> None:

@@ -19,12 +19,13 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
     torch.set_num_threads(threads)
     run = TrainingRun(config, dataset, ranks, threads)
     resumed = run.load(folder.checkpoints)
+    notes = [f"{folder.path}: resumes from step {run.progress.step}"] if resumed else run.start()
     model, ema, optimizer, scaler, schedule = run.model, run.ema, run.optimizer, run.numerics.scaler, run.schedule
     log = RunLog(run, folder, threads)
 
     with log.view, Interruption(ranks.device) as interruption:
-        if resumed:
-            log.view.say(f"{folder.path}: resumes from step {run.progress.step}")
+        for note in notes:
+            log.view.say(note)
         batches = profiled(run, folder.path, log.view) if config.profile else run.inputs()
         for inputs in () if log.ended() else batches:
             step = inputs.step + 1

@@ -37,7 +37,7 @@ class Schedule:
         """At ``step`` (0-based): a linear warm-up, then the curve over the rest, or a drop at each milestone."""
         options, epoch = self.config.optimizer, self.labelled / self.config.batch.labelled
         top = peak(options, self.config.batch.labelled)
-        warm_up = options.warmup_epochs * epoch
+        warm_up = options.warmup_steps or options.warmup_epochs * epoch
         if step < warm_up:
             start = options.lr if options.lr_batch else 0.0
             return start + (top - start) * (step + 1) / math.ceil(warm_up)

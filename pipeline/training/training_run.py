@@ -31,9 +31,10 @@ from pipeline.training.data_parallel import data_parallel
 from pipeline.training.evaluation import Evaluator
 from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
-from pipeline.training.optimization import MovingAverage, build_optimizer
+from pipeline.training.optimization import MovingAverage, build_optimizer, optimizer_state
 from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
 from pipeline.training.schedule import Schedule
+from pipeline.training.starting_weights import starting_weights
 from pipeline.training.step import Passes, to_device
 
 LOGGED = ("loss", *(f"loss_{term}" for term in TERMS), "mask_rate")  # averaged over steps and ranks for the log
@@ -72,8 +73,9 @@ class TrainingRun:
     """The run's parts, built from the config: network, DDP wrapper, EMA, optimizer, methods, image streams."""
 
     def __init__(self, config: Config, dataset: Dataset, ranks: Ranks, threads: int) -> None:
-        self.config, self.ranks = config, ranks
-        self.numerics = Numerics(config.precision, dataset, ranks.device, config.augment.normalisation)
+        self.config, self.dataset, self.ranks = config, dataset, ranks
+        normalisation = config.augment.normalisation, config.model.name
+        self.numerics = Numerics(config.precision, dataset, ranks.device, *normalisation)
         self.num_classes = len(dataset.classes)
         self.model = self._network(dataset.image_size)
         self.ddp = data_parallel(self.model, dataset.image_size, self.numerics, ranks)
@@ -130,6 +132,13 @@ class TrainingRun:
         """RunError on all ranks where a step since the start was not finite. Collective."""
         self.guard.check({name: source.order for name, source in self.sources.items()}, self.ranks)
 
+    def start(self) -> list[str]:
+        """Weights of a new run, by ``model.weights``; lines about them for the user. Raises ValueError."""
+        start = starting_weights(self.config, self.dataset, self.model)
+        self.model.load_state_dict(start.state, strict=False)
+        self.ema.module.load_state_dict(self.model.state_dict())
+        return start.notes
+
     def save(self, writer: Writer) -> None:
         """The checkpoint of the current step; files follow while the run goes on. Collective."""
         writer.save(self.progress.step, self._state(), self._tables())
@@ -148,15 +157,10 @@ class TrainingRun:
 
     def _state(self) -> State:
         """What is alike on all ranks; tensors by reference, so that loading fills them in place."""
-        momentum = {
-            name: self.optimizer.state[p]["momentum_buffer"]
-            for name, p in self.model.named_parameters()
-            if p.requires_grad
-        }
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
-            "momentum": momentum,
+            **optimizer_state(self.optimizer, self.model),
             "scaler": {"state": json.dumps(self.numerics.scaler.state_dict())},
             **{f"{name}_replicated": {**kept.replicated, **kept.labelled} for name, kept in self.kept.items()},
             "log": {"sums": self.progress.sums},

@@ -86,10 +86,10 @@ def test_an_interruption_changes_nothing_by_itself(name: str) -> None:
 def test_a_network_without_stages_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     monkeypatch.setitem(models.SMALL_NETWORKS, "bare", lambda classes: Parts(layers, nn.Linear(4, classes)))
-    models.check("bare")
+    models.check(ModelConfig(name="bare"))
     with pytest.raises(ValueError, match=r"mix=manifold: model.name=bare has no 2 stages .* mixing.layers=0"):
-        models.check("bare", stages=2)
-    models.check("wrn-10-1", stages=2)
+        models.check(ModelConfig(name="bare"), stages=2)
+    models.check(ModelConfig(name="wrn-10-1"), stages=2)
 
 
 def test_decayed_parameters() -> None:
@@ -200,9 +200,9 @@ def test_the_small_stem_keeps_the_size() -> None:
 
 def test_what_is_too_small_for_a_network() -> None:
     """VGG-16 halves five times: torch's own error would come with the first step."""
-    models.check("vgg-16", 32)
+    models.check(ModelConfig(name="vgg-16"), 32)
     with pytest.raises(ValueError, match=r"^model.name=vgg-16: nothing would be left of images of 28 px; .*-size 32$"):
-        models.check("vgg-16", 28)
+        models.check(ModelConfig(name="vgg-16"), 28)
 
 
 @pytest.mark.parametrize("name", ["wrn-28-2", "wrn-37-2", "resnet-18", "preact-18", "resnet-32"])
@@ -254,12 +254,12 @@ def test_logits_stay_float32_under_autocast(name: str) -> None:
 @pytest.mark.parametrize("name", ["wrn-11-2", "wrn-28", "resnet", "resnet-19", "wrn-10-0", "wrn-37-1"])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(ValueError, match=r"unknown model '.*'; known: wrn-.* wrn-26-10$"):
-        models.check(name)
+        models.check(ModelConfig(name=name))
 
 
 @pytest.mark.parametrize("name", ["wrn-10-1", "wrn-28-8", "wrn-37-2", "resnet-50"])
 def test_known_names(name: str) -> None:
-    models.check(name)
+    models.check(ModelConfig(name=name))
 
 
 @pytest.mark.parametrize("name", ["wrn-10-1", "resnet-50"])

@@ -18,8 +18,12 @@ METHODS = {
     "all": ("algorithm=flexmatch", "mix=all", "unlabelled.threshold=0.2"),
     "mixup": ("algorithm=supervised", "mix=mixup", "loss.name=focal", "model.dropout=0.3"),
     "manifold": ("algorithm=supervised", "mix=manifold", "loss.name=mbls"),
+    "adamw": (
+        "algorithm=fixmatch", "mix=calibratemix", "model.name=timm/test_vit", "model.drop_path=0.3",
+        "optimizer.name=adamw", "optimizer.layer_decay=0.5", "optimizer.warmup_steps=3", "optimizer.lr=1e-3",
+    ),
     "release": ("algorithm=softmatch", "mix=calibratemix", "recipe=release"),
-}
+}  # fmt: skip
 
 
 class PulledPlug(Exception):

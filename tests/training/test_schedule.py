@@ -52,6 +52,14 @@ def test_other_curves_begin_after_the_warm_up(name: str, middle: float, end: flo
     assert rates == pytest.approx([0.05, 0.1, middle, end])
 
 
+def test_usbs_warm_up_in_steps() -> None:
+    """5,120 of 204,800 steps up to 5e-4, then its cosine, which ends at .195 of that."""
+    sets = "optimizer.lr=5e-4", "optimizer.warmup_steps=5120", "steps=204800"
+    usb = Schedule(configuration.load(None, ["dataset=any", *sets]), 200)
+    rates = [usb.learning_rate(step) for step in (0, 2559, 5119, 5120, 204800)]
+    assert rates == pytest.approx([5e-4 / 5120, 2.5e-4, 5e-4, 5e-4, 5e-4 * 0.195090322])
+
+
 @given(st.integers(1, 400), st.integers(1, 50), st.integers(1, 6))
 def test_epochs_see_every_image_as_often(labelled: int, batch: int, epochs: int) -> None:
     """Steps come within half a batch of whole passes; an epoch ends with the step that sees its last image."""
