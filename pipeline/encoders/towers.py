@@ -75,7 +75,7 @@ def _timm(name: EncoderName) -> tuple[nn.Module, int, Sequence[float], Sequence[
         raise ValueError(f"--encoder {name}: timm has no network {name.network}; timm.list_models() has all")
     network = timm.create_model(name.network, pretrained=False, num_classes=0)
     wanted = network.state_dict()
-    described: Any = network.pretrained_cfg  # a dictionary; to a type checker any attribute of a network may be a tensor
+    described: Any = network.pretrained_cfg  # a dictionary; type hints say a tensor
     head = described.get("classifier", ())
     heads = tuple(f"{each}." for each in ([head] if isinstance(head, str) else head))
     found = read_tensors(name.path, EXPORT)
