@@ -24,6 +24,12 @@ FILES = {
 GUARANTEES = Guarantees("20% of the test set", 100, [], {})
 
 
+@pytest.fixture(scope="session")
+def data(shipped: Path) -> Path:
+    """Digits of 32 px, as these networks and files expect."""
+    return shipped
+
+
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three steps on labels alone, with a temperature as evaluate.py leaves it."""

@@ -36,6 +36,12 @@ from tests.support.reports import QUICK
 NUM, BATCH = 70, 64
 
 
+@pytest.fixture(scope="session")
+def data(shipped: Path) -> Path:
+    """Digits of 32 px, as these networks and files expect."""
+    return shipped
+
+
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two steps, in which validation images are drawn as unlabelled ones."""

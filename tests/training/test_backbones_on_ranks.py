@@ -18,6 +18,12 @@ ADAMW = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def data(shipped: Path) -> Path:
+    """Digits of 32 px, as these networks and files expect."""
+    return shipped
+
+
 def started(data: Path, out: Path, name: str, steps: int) -> list[str]:
     """Arguments of train.py for a run that starts from random weights, saved beside ``out`` by timm's names."""
     torch.manual_seed(7)

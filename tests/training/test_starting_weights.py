@@ -22,6 +22,12 @@ safetensors = pytest.importorskip("safetensors.torch")
 VIT = "timm/test_vit"
 
 
+@pytest.fixture(scope="session")
+def data(shipped: Path) -> Path:
+    """Digits of 32 px, as these networks and files expect."""
+    return shipped
+
+
 @pytest.fixture(scope="module")
 def dataset(data: Path) -> Dataset:
     return open_dataset(config.load(None, ["dataset=digits", f"data={data}"]))
