@@ -28,6 +28,10 @@ from tests.support.reports import refused, report, write
 CONFIG = Path(__file__).parents[1] / "configs/digits.yaml"
 
 
+# Figures of a report without images.
+SHOWN = ["reliability", "winning-score", "accuracy-coverage", "training", "confidence", "pseudo-labels"]
+
+
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 16 steps on the digits."""
@@ -133,7 +137,7 @@ def test_run_whose_data_are_gone_has_a_report_without_images(
     text = (moved / "config.yaml").read_text()
     (moved / "config.yaml").write_text(re.sub("^data: .*$", "data: /gone", text, flags=re.MULTILINE))
     facts = report(moved, tmp_path / "report")
-    assert facts["figures"] == ["reliability", "winning-score", "training", "confidence", "pseudo-labels"]
+    assert facts["figures"] == SHOWN
     assert "no such data set" in capsys.readouterr().out
     for asked in (("--data", "/gone"), ("--weights", "raw"), ("--ood", "cifar10")):
         assert "/gone/digits/manifest.json: no such data set" in refused(capsys, moved, *asked)
@@ -179,13 +183,7 @@ def test_damaged_checkpoint_is_refused(run: Path, tmp_path: Path, capsys: pytest
     assert told in refused(capsys, copy, "--weights", "raw")
     assert read(copy, None, 8)[1] == 8
     capsys.readouterr()
-    assert report(copy, tmp_path / "report")["figures"] == [
-        "reliability",
-        "winning-score",
-        "training",
-        "confidence",
-        "pseudo-labels",
-    ]
+    assert report(copy, tmp_path / "report")["figures"] == SHOWN
     assert told in capsys.readouterr().out  # predictions.npz has the numbers; only the images are missing
 
 

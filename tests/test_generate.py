@@ -16,6 +16,12 @@ from tests.support.generators import TINY, train_on, weights
 from tests.support.ranks import alone
 
 
+@pytest.fixture(scope="session")
+def data(shipped: Path) -> Path:
+    """Digits of 32 px, of which the generator's are made."""
+    return shipped
+
+
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two steps on 10 labels."""
