@@ -23,20 +23,20 @@ GROUPS = 90
 
 
 @pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on 40 labelled digits."""
     out = tmp_path_factory.mktemp("runs") / "encoder"
     small = ["steps=60", "log_every=60", "eval_every=60", "checkpoint_every=60", "threads=1", "ema.decay=0.9"]
-    given = [f"data={data}", f"out={out}", "algorithm=supervised", "labels=4", "precision=fp32", *small]
+    given = [f"data={shipped}", f"out={out}", "algorithm=supervised", "labels=4", "precision=fp32", *small]
     assert train.main(["--config", str(CONFIG), "--set", *given]) == 0
     return out
 
 
 @pytest.fixture(scope="module")
-def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """DATA/digits-csm, beside DATA/digits."""
     root = tmp_path_factory.mktemp("data")
-    (root / "digits").symlink_to(data / "digits")
+    (root / "digits").symlink_to(shipped / "digits")
     pack(write_shards(root / "shards", blends(GROUPS)), root / "digits-csm", 1)
     return root / "digits-csm"
 

@@ -38,8 +38,8 @@ def annotated(ranks: Ranks, folder: Path, positions: np.ndarray) -> tuple[dict |
 
 
 @pytest.mark.xdist_group("ranks")
-def test_two_ranks_say_what_one_says(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "digits").symlink_to(data / "digits")
+def test_two_ranks_say_what_one_says(shipped: Path, tmp_path: Path) -> None:
+    (tmp_path / "digits").symlink_to(shipped / "digits")
     folder, positions = tmp_path / "digits-csm", np.arange(0, 1297, 3)
     pack(write_shards(tmp_path / "shards", blends(47)), folder, 1)
     whole, distance = alone(annotated, folder, positions)
