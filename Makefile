@@ -6,6 +6,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # What the shell or a conda environment may carry must not reach the programs below; $(BIN) alone decides.
 unexport PYTHONPATH PYTHONHOME
+# A hundred processes of the tests import the project; where bytecode is not kept, each compiles it again.
+unexport PYTHONDONTWRITEBYTECODE
 # The trainer sets its own threads; this only keeps torchrun from remarking on them.
 export OMP_NUM_THREADS ?= 1
 export VENV

@@ -65,8 +65,8 @@ def _fail(code: int, message: str) -> int:
 
 
 def _options(given: argparse.Namespace) -> PredictOptions:
-    values = vars(given)
-    return PredictOptions(**{**values, "images": tuple(values["images"])})
+    several = {"images": tuple(given.images), "probability_of": tuple(given.probability_of)}
+    return PredictOptions(**{**vars(given), **several})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +103,13 @@ def _add_confidence_options(parser: argparse.ArgumentParser) -> None:
         "--sets",
         choices=("lac", "aps"),
         help="add the classes of a prediction set: lac, the smallest on average, or aps, larger for harder images",
+    )
+    parser.add_argument(
+        "--probability-of",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="add a column with the probability of each of these classes, however small",
     )
     parser.add_argument(
         "--coverage", type=float, default=0.9, help="share of the sets that hold the right class (default: 0.9)"

@@ -2,9 +2,9 @@
 
 A test of more than some four processor seconds is marked ``slow``; `make check` leaves it out. Under pytest-xdist the
 tests of a file stay together, and so do those of a group: ``xdist_group("ranks")`` for tests that call ``on_ranks``,
-whose processes all of them share, ``xdist_group("launches")`` for those that start torchrun and wait for it, and
-``xdist_group("cluster")`` for those that fill the machine with jobs. All start processes that import torch, so they are
-slow without the mark.
+whose processes all of them share, ``xdist_group("launches")`` for those that start torchrun and wait for it,
+``xdist_group("cluster")`` for those that fill the machine with jobs, and ``xdist_group("pretence")`` for those of the
+process that believes in a GPU. All start processes that import torch, so they are slow without the mark.
 """
 
 import fcntl
@@ -25,7 +25,8 @@ from tests.support.usage import Usage
 # Tests compare last bits and start more ranks than there may be GPUs. Before anything imports torch.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-GROUPS = ("ranks", "launches", "cluster")  # these are long, so they start first, each on a process of its own
+# These are long, so they start first, each on a process of its own.
+GROUPS = ("ranks", "launches", "cluster", "pretence")
 
 # A shell gives its background jobs an ignored SIGINT, and then Ctrl-C cannot be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -118,7 +119,7 @@ def _digits(tmp_path_factory: pytest.TempPathFactory, name: str, *options: str) 
 
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     folder = (tmp_path_factory.getbasetemp().parent if worker else tmp_path_factory.mktemp("session")) / name
-    with folder.with_suffix(".lock").open("w") as lock:
+    with (folder.parent / "digits.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "digits").exists():
             words = ["digits", "--out", str(folder), "--workers", "1", "--validation", "97", *options]

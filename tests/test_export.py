@@ -59,7 +59,8 @@ def test_a_whole_folder(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     card = (tmp_path / "digits/README.md").read_text()
     result = json.loads((run / "result.json").read_text())
     assert f"| the network | {result['error']:.2f} [" in card and f"| {result['ece']:.2f} [" in card
-    assert "Temperature 1.6000, fitted by nll on 100 images" in card and "model.name: wrn-10-1" in card
+    assert "The temperature, 1.6000, has the lowest NLL on 100 images: 20% of the test set." in card
+    assert "model.name: wrn-10-1" in card
     assert str(run.parent) not in card + (tmp_path / "digits/config.yaml").read_text()
     rule = json.loads((tmp_path / "digits/preprocess.json").read_text())
     assert (rule["output"], rule["temperature"]) == ("probabilities", 1.6)

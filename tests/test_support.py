@@ -52,8 +52,8 @@ def test_a_job_fails_alone() -> None:
         with pytest.raises(RankError, match=message):
             team.run(2, fail, (how,))
         assert not any(alive(pid) for pid in seen)
-        seen = team.run(2, pids, ())[0]
-    team.end()
+        if how == "raises":
+            seen = team.run(2, pids, ())[0]
 
 
 def test_a_job_has_the_tests_surroundings(

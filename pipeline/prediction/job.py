@@ -70,7 +70,7 @@ def predict(options: PredictOptions, listed: Listed | None, decisions: Decisions
         with ExitStack() as stack:
             network = _restored(options, weights, ranks)
             source = _source(listed, network, options.workers, stack)
-            rows = Rows(network.dataset.classes, decisions)
+            rows = Rows(network.dataset.classes, decisions, options.probability_of)
             job = _job(options, network, decisions, weights, listed)
             with Output(options.out, job, rows.header()) as output:
                 stream(source, Network(network, options.precision), rows, output)
@@ -118,6 +118,7 @@ def _job(
         "accept": options.accept,
         "sets": options.sets,
         "coverage": options.coverage if options.sets else None,
+        "probability_of": list(options.probability_of),
     }
 
 

@@ -16,6 +16,7 @@ class PredictOptions:
     accept: float | None = None
     sets: str | None = None
     coverage: float = 0.9
+    probability_of: tuple[str, ...] = ()
     precision: str = "fp32"
     weights: str | None = None
     checkpoint: int | None = None

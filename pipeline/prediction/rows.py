@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.prediction.decisions import Decisions
 from pipeline.randomness import PREDICTION_SET, uniforms
 
 TOP = 3
+SHOWN = 10  # classes in an error
 ACCEPT, REVIEW = "accept", "review"
 BETWEEN = "|"  # the classes of a set
 SEED = 0  # of the random shares of APS: the same command gives the same sets
@@ -21,16 +23,28 @@ SEED = 0  # of the random shares of APS: the same command gives the same sets
 
 @dataclass(frozen=True)
 class Rows:
-    """How predictions of these `classes` are written down, with what was decided of their confidences."""
+    """How predictions of these `classes` are written down, with what was decided of their confidences.
+
+    `probability_of`: classes whose probability every row has. ValueError naming one that is not among `classes`.
+    """
 
     classes: Sequence[str]
     decisions: Decisions
+    probability_of: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.probability_of:
+            if name not in self.classes:
+                near = _suggestion(name, self.classes)
+                raise ValueError(f"--probability-of {name}: the run knows no such class; {near}")
 
     def header(self) -> list[str]:
         """Names of the columns."""
         more = [f"{what}_{rank}" for rank in range(2, TOP + 1) for what in ("class", "confidence")]
         decision = ["decision"] if self.decisions.accept else []
-        return ["file", "class", "confidence", "margin", *more, *decision, *(["set"] if self.decisions.sets else [])]
+        sets = ["set"] if self.decisions.sets else []
+        asked = [f"probability of {name}" for name in self.probability_of]
+        return ["file", "class", "confidence", "margin", *more, *decision, *sets, *asked]
 
     def rows(self, names: Sequence[str], positions: Ints, logits: NDArray[Any]) -> Iterator[list[str]]:
         """One for each image: of `names` and `positions` [b], logits [b, C].
@@ -44,11 +58,13 @@ class Rows:
         top = np.take_along_axis(logits, order, axis=1).astype(np.float64)
         margins = top[:, 0] - top[:, 1] if top.shape[1] > 1 else np.full(len(top), np.inf)
         sets = self._sets(probabilities, positions)
+        asked = probabilities[:, [self.classes.index(name) for name in self.probability_of]]
         for row, name in enumerate(names):
             cells = [f for c, p in zip(order[row], best[row], strict=True) for f in (self.classes[c], f"{p:.6f}")]
             cells += [""] * (2 * TOP - len(cells))
             decision = [self._decision(best[row, 0])] if self.decisions.accept else []
-            yield [name, *cells[:2], f"{margins[row]:.4f}", *cells[2:], *decision, *(sets[row : row + 1])]
+            more = *decision, *sets[row : row + 1], *(f"{p:.6f}" for p in asked[row])
+            yield [name, *cells[:2], f"{margins[row]:.4f}", *cells[2:], *more]
 
     def accepted(self, rows: Sequence[Sequence[str]]) -> int:
         """How many of `rows` are to be accepted."""
@@ -73,3 +89,8 @@ class Rows:
             BETWEEN.join(self.classes[c] for c in ranked if inside[c])
             for ranked, inside in zip(order, within, strict=True)
         ]
+
+
+def _suggestion(unknown: str, classes: Sequence[str]) -> str:
+    close = get_close_matches(unknown, classes, 1)
+    return f"did you mean {close[0]}?" if close else f"its classes are {', '.join(classes[:SHOWN])}"

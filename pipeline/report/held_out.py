@@ -70,7 +70,7 @@ def hold_out_share(share: float, logits: NDArray[Any], labels: Ints, seed: int) 
     if len(labels) < 2:
         raise ValueError(f"--fit-on {share:g}: {len(labels)} test image cannot be split; use 0")
     fit, scored = split_rows(len(labels), share, seed)
-    source = f"a random {share:.0%} of the test set, not scored (seed {seed})"
+    source = f"a random {share:.0%} of the test set (seed {seed})"
     return HeldOut(logits=logits[fit], labels=labels[fit], scored=scored, source=source)
 
 

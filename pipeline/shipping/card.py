@@ -83,9 +83,8 @@ def _temperature(calibration: Calibration | None) -> str:
     if calibration is None:
         return "\nNo temperature is applied: confidences are the network's own."
     return (
-        f"\nTemperature {calibration.temperature:.4f}, fitted by {calibration.criterion} on "
-        f"{calibration.num_images:,} images ({calibration.fitted_on}). "
-        "Where these are test images, the table counts them."
+        f"\nThe temperature, {calibration.temperature:.4f}, has the lowest {calibration.criterion.upper()} on "
+        f"{calibration.num_images:,} images: {calibration.fitted_on}. The table includes those that are test images."
     )
 
 

@@ -1,20 +1,20 @@
 """What a GPU would wait for or refuse is caught in a step on pretended CUDA, forward and backward, and nothing else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
-from gpu_check.fake_runs import attempt, pretending
+from gpu_check.fake_runs import attempt
 from torch import Tensor, nn
 
 from pipeline.models.wide_resnet import Block
 from pipeline.training.guard import Guard
 from pipeline.training.training_run import TrainingRun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pretence")]
 CASE = {"model.name": "wrn-10-1", "precision": "bf16", "mix": "calibratemix"}
 # On the way through a step: a batch's labels [b] int64 on the device and the label tensor of the split.
 STATEMENTS: dict[str, Callable[[Tensor], Any]] = {
@@ -34,12 +34,6 @@ FINE: dict[str, Callable[[Tensor], Any]] = {
     "copy that does not wait": lambda labels: torch.arange(3).to(labels.device, non_blocking=True),
     "where": lambda labels: torch.where(labels > 1, labels, 0),
 }
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Executor]:
-    with pretending() as processes:
-        yield processes
 
 
 def with_statement(name: str) -> str:

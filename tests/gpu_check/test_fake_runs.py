@@ -1,20 +1,14 @@
 """Every pair of algorithm, mix, recipe, forward, network, norm, precision and ranks steps on pretended CUDA."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 import pytest
 from gpu_check import cover
-from gpu_check.fake_runs import SHOWN, Tried, attempt, bookkeeping, counted, failures, pretending, table
+from gpu_check.fake_runs import SHOWN, Tried, attempt, bookkeeping, counted, failures, table
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Executor]:
-    with pretending() as processes:
-        yield processes
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pretence")]
 
 
 def test_no_pair_of_options_waits_or_mixes_devices(pool: Executor) -> None:

@@ -43,6 +43,17 @@ def test_decisions(threshold: float | None, decision: str) -> None:
     assert Rows(CLASSES, decisions).accepted([list(row.values())]) == (decision == "accept")
 
 
+def test_probabilities_of_classes_that_are_asked_for() -> None:
+    rows = Rows(CLASSES, Decisions(1.0, sets="lac", bound=0.1), ["dog", "ant"])
+    (row,) = rows.rows(["a.jpg"], np.zeros(1, np.int64), np.log([[0.1, 0.55, 0.2, 0.15]]))
+    assert rows.header()[-3:] == ["set", "probability of dog", "probability of ant"]
+    assert row[-2:] == ["0.150000", "0.100000"]
+    with pytest.raises(ValueError, match="--probability-of cow: the run knows no such class; its classes are ant"):
+        Rows(CLASSES, Decisions(1.0), ["cow"])
+    with pytest.raises(ValueError, match="did you mean cat"):
+        Rows(CLASSES, Decisions(1.0), ["cats"])
+
+
 def test_two_classes_leave_cells_empty() -> None:
     (row,) = written(np.array([[0.0, 0.0]]), Decisions(1.0), ["a", "b"])
     assert (row["class"], row["class_2"], row["class_3"], row["confidence_3"]) == ("a", "b", "", "")

@@ -25,7 +25,7 @@ def test_a_share_is_fitted_on_and_the_rest_is_scored() -> None:
     np.testing.assert_array_equal(held_out.logits, logits[fit])
     np.testing.assert_array_equal(held_out.labels, labels[fit])
     np.testing.assert_array_equal(held_out.scored, scored)
-    assert held_out.source == "a random 25% of the test set, not scored (seed 7)"
+    assert held_out.source == "a random 25% of the test set (seed 7)"
     with pytest.raises(ValueError, match=r"--fit-on 0.2: 1 test image cannot be split; use 0"):
         hold_out(0.2, logits[:1], labels[:1], 0)
 

@@ -16,7 +16,7 @@ from tests.support.ranks import on_ranks
 from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.xdist_group("launches")
-STEPS = 60
+STEPS = 40
 
 
 def test_a_signal_is_noticed_and_the_handlers_come_back() -> None:

@@ -16,10 +16,10 @@ from pipeline.distributed import Ranks
 from tests.support.ranks import alone, on_ranks
 from tests.support.recorder import Recorder
 
-STEPS, SINGLE_STEPS = 20, 5  # in float64, in float32
+STEPS, SINGLE_STEPS = 12, 5  # in float64, in float32
 ALGORITHMS = ("fixmatch", "flexmatch", "softmatch")
 TERMS = ("loss", "loss_labelled", "loss_unlabelled", "loss_mix", "mask_rate")
-STOPS = {2: 8, 1: 14, 4: STEPS}  # the run that changes hands: ranks, and the step at which one of them is signalled
+STOPS = {2: 5, 1: 9, 4: STEPS}  # the run that changes hands: ranks, and the step at which one of them is signalled
 UNDISTURBED = "flexmatch"  # what it is compared with
 SMALL = (
     "dataset=digits", "labels=4", f"steps={STEPS + 1}", "model.name=wrn-10-1", "mix=calibratemix",
