@@ -29,6 +29,7 @@ SCRIPTS = (
     "networks",
     "parity",
     "predicting",
+    "promises",
     "step",
     "writing",
 )
@@ -178,6 +179,22 @@ def test_step(peer_stand_in: None, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert run("step", monkeypatch, *given) == 0
     found = last_line(capsys)
     assert set(found) == {"default_x", "floor_x", "mix_cost_percent"} and found["floor_x"] > 0
+
+
+def test_promises() -> None:
+    """Of 4,000 answers that are as often right as they say: rarely broken, and covered."""
+    import promises
+
+    given = promises._parser().parse_args(["run", "--calibrate-on", "500", "--accept", "0.85"])
+    generator = np.random.default_rng(0)
+    right = generator.uniform(0.6, 1, 4000)
+    probabilities = np.stack([right, 1 - right], 1)
+    labels = (generator.uniform(size=4000) > right).astype(np.int64)
+    found = promises.accepting(probabilities, labels, given, generator)
+    assert found["broken"] <= 5 and 0.1 < found["accepted"] < 0.8
+    assert promises.covering(probabilities, labels, given, generator) == {"outside": 0}
+    low, high = promises.interval(628, 629, 0.9)
+    assert low == pytest.approx(0.839, abs=0.002) and high == pytest.approx(0.951, abs=0.002)
 
 
 class InThisProcess:
