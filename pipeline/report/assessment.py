@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.calibration import proximity
 from pipeline.calibration.scores import Sums, scores, slices, softmax, sums, top_label
 from pipeline.calibration.sums import Floats, calibration_error, equal_width_sums
+from pipeline.calibration.temperature import fit_temperature
 from pipeline.report import ood, posthoc
 from pipeline.report.glossary import SCORES
 from pipeline.report.held_out import HeldOut
@@ -100,7 +101,7 @@ def pieces(of: VerifiedPredictions, near: Floats, held_out: HeldOut | None) -> d
 
 def temperature_scaled(held_out: HeldOut) -> posthoc.Map:
     """The temperature of post-hoc calibration, for what is compared before and after it (Thulasidasan et al. 2019)."""
-    return posthoc.fit_temperature(held_out.logits, held_out.labels)
+    return fit_temperature(held_out.logits, held_out.labels)
 
 
 def out_of_distribution(
