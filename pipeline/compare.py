@@ -1,7 +1,7 @@
 """Error and calibration of finished runs side by side: a table, and reliability diagrams with --plot.
 
     python pipeline/compare.py RUN [RUN ...] [--plot FILE.png] [--format rich|markdown]
-    python pipeline/compare.py RUN [RUN ...] --against mixing.alpha [--plot FILE.png]
+    python pipeline/compare.py RUN [RUN ...] --against mixing.alpha [--scores ece oe_plain ue_plain] [--plot FILE.png]
 
 Reads `result.json`, `predictions.npz` and, if there, `config.yaml` of each run folder. Every number is computed again
 from the predictions and must agree with `result.json`. With --against the table and the plot are of the means over
@@ -10,7 +10,7 @@ seeds, by the value that the runs have of an option.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import rich.table
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline.calibration.scores import reported
-from pipeline.report.against import against_table, curves
+from pipeline.report.against import ACROSS, SHOWN, Point, against_table, curves
 from pipeline.report.naming import run_names, short_folders
 from pipeline.report.resampling import PreparedPredictions
 from pipeline.report.simulated_floor import simulated_floor
@@ -80,24 +80,29 @@ def rich_table(of: Table, caption: str) -> rich.table.Table:
     return grid
 
 
-def compare(folders: Sequence[Path], plot: Path | None, layout: str, option: str | None) -> None:
+def compare(folders: Sequence[Path], plot: Path | None, layout: str) -> None:
     """Writes the plot and prints the table of the runs; ValueError naming what cannot be read, compared or written."""
     runs = read_runs(folders)
-    if option is not None:
-        found = curves(runs, option)
-        if plot is not None:
-            from pipeline.report.plot_files import write_against  # matplotlib takes longer to import than to tabulate
-
-            write_against(plot, found, option, "--plot")
-        _print(against_table(found, option), OVER_SEEDS, layout)
-        return _say(f"ECE, OE and accuracy against {option}", plot)
     names = run_names([run.settings.method for run in runs], folders)
     if plot is not None:
         from pipeline.report.plot_files import write_reliability
 
         write_reliability(plot, names, runs, "--plot")
     _print(run_table(runs, names), legend(runs), layout)
-    return _say("reliability diagrams", plot)
+    _say("reliability diagrams", plot)
+
+
+def compare_against(
+    folders: Sequence[Path], option: str, scores: Sequence[str] | None, plot: Path | None, layout: str
+) -> None:
+    """The same of means over seeds by the value of an option; `scores` of SHOWN, None: those of each form."""
+    found: Mapping[str, Sequence[Point]] = curves(read_runs(folders), option)
+    if plot is not None:
+        from pipeline.report.plot_files import write_against  # matplotlib takes longer to import than to tabulate
+
+        write_against(plot, found, option, scores, "--plot")
+    _print(against_table(found, option, scores or ACROSS), OVER_SEEDS, layout)
+    _say(f"curves against {option}", plot)
 
 
 def _print(of: Table, caption: str, layout: str) -> None:
@@ -130,6 +135,12 @@ def _parser() -> argparse.ArgumentParser:
         "with --plot curves of ECE, OE and accuracy",
     )
     parser.add_argument(
+        "--scores",
+        nargs="+",
+        choices=tuple(SHOWN),
+        help="with --against: what to tabulate and to draw (default: error, ECE and OE; ECE, OE and accuracy)",
+    )
+    parser.add_argument(
         "--format",
         choices=("rich", "markdown"),
         default="rich" if sys.stdout.isatty() else "markdown",
@@ -142,7 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, or 2 after one line on stderr about the user's mistake."""
     options = _parser().parse_args(arguments)
     try:
-        compare(options.runs, options.plot, options.format, options.against)
+        if options.against is not None:
+            compare_against(options.runs, options.against, options.scores, options.plot, options.format)
+        elif options.scores is not None:
+            raise ValueError("--scores goes with --against OPTION; give that too")
+        else:
+            compare(options.runs, options.plot, options.format)
     except (ValueError, OSError) as error:  # an OSError, such as a file without read permission, names its file
         print(f"compare.py: {error}", file=sys.stderr)
         return 2

@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(given: argparse.Namespace) -> ReportOptions:
     if given.draws < 1 or given.floor_draws < 1:
         raise ValueError("--draws and --floor-draws must be at least 1")
-    if min(given.images, given.seed, given.mc_dropout, given.hull_walk) < 0:
-        raise ValueError("--images, --seed, --mc-dropout and --hull-walk must be at least 0")
+    if min(given.images, given.seed, given.mc_dropout, given.tta, given.hull_walk) < 0:
+        raise ValueError("--images, --seed, --mc-dropout, --tta and --hull-walk must be at least 0")
     return ReportOptions(
         runs=tuple(given.runs),
         data=given.data,
@@ -50,6 +50,8 @@ def _options(given: argparse.Namespace) -> ReportOptions:
         methods=tuple(given.posthoc),
         images=given.images,
         mc_dropout=given.mc_dropout,
+        tta=given.tta,
+        piece=given.piece,
         ensemble=None if given.ensemble is None else tuple(given.ensemble),
         hull_walk=given.hull_walk,
         out=given.out,
@@ -107,6 +109,13 @@ def _add_mean_options(parser: argparse.ArgumentParser) -> None:
         help="report also the mean of N passes with dropout, of each run that was trained with model.dropout",
     )
     parser.add_argument(
+        "--tta",
+        type=int,
+        default=0,
+        metavar="N",
+        help="report also the mean over N weak views of each test image, drawn as in training, of each run",
+    )
+    parser.add_argument(
         "--ensemble",
         nargs="*",
         type=Path,
@@ -130,6 +139,11 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
         default=5000,
         metavar="N",
         help="number of unlabelled training images to inspect the pseudo-labels of (default: 5000; 0: none)",
+    )
+    parser.add_argument(
+        "--piece",
+        action="store_true",
+        help="report also PIECE: calibration by how near a test image lies to the run's labelled training images",
     )
     parser.add_argument(
         "--hull-walk",

@@ -17,6 +17,7 @@ from numba import njit
 LABELLED = 1
 UNLABELLED = 2
 PARTNER = 3
+EVALUATED = 13  # weak views of images that are evaluated
 LAMBDA = 4
 DROPOUT = 5
 LAYER = 6

@@ -121,6 +121,14 @@ def refused(arguments: list[object], capsys: pytest.CaptureFixture[str]) -> str:
     return captured.err
 
 
+def test_scores_of_curves_need_an_option_to_be_against(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--scores goes with --against OPTION" in refused([runs[0], "--scores", "ue_plain"], capsys)
+    asked = ["--against", "label_smoothing", "--scores", "ue_plain", "--format", "markdown"]
+    assert main([*map(str, runs), *asked]) == 0
+    header = cells(capsys.readouterr().out.splitlines()[0])
+    assert header == ["runs", "label_smoothing", "seeds", "UE plain %", "floor %"]
+
+
 def test_missing_folder_through_the_shell(runs: list[Path], tmp_path: Path) -> None:
     done = command(runs[0], tmp_path / "nowhere")
     assert done.returncode == 2 and done.stdout == ""

@@ -18,7 +18,7 @@ from pipeline.report.glossary import SCORES
 from tests.support.reports import QUICK, predictions, refused, report, write
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_NEGATIVE = "--images, --seed, --mc-dropout and --hull-walk must be at least 0"
+NOT_NEGATIVE = "--images, --seed, --mc-dropout, --tta and --hull-walk must be at least 0"
 
 
 def test_report_of_a_file_of_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,6 +186,8 @@ def test_other_images_of_one_name_are_all_reported(tmp_path: Path, capsys: pytes
         ("--weights", "raw", "--weights and --checkpoint need a run folder"),
         ("--ood", "photos", "--ood photos: a.npz has no network to run on images"),
         ("--mc-dropout", "10", "--mc-dropout: no dropout in a.npz; give a run trained with model.dropout=0.3"),
+        ("--tta", "-1", NOT_NEGATIVE),
+        ("--tta", "4", "--tta: a.npz has no network to run on images; give a run folder"),
         ("--hull-walk", "100", "--hull-walk: a.npz has no network to run on images; give a run folder"),
     ],
 )

@@ -208,6 +208,20 @@ def test_post_hoc_methods_are_fitted_on_validation_images(selecting: Path, tmp_p
     assert same["nll"] == pytest.approx(found["methods"]["temperature"]["nll"], abs=1e-4)
 
 
+def test_weak_views_and_proximity(selecting: Path, tmp_path: Path) -> None:
+    facts = report(selecting, "--tta", "2", "--piece", "--images", "0", tmp_path / "r")
+    one, mean = facts["runs"]
+    assert mean["name"] == f"{one['name']}, 2 weak views" and mean["ood"] == {}
+    assert mean["post_hoc"]["source"] == one["post_hoc"]["source"] == "the validation images of the run"
+    assert mean["scores"]["nll"]["value"] != one["scores"]["nll"]["value"]
+    for run in (one, mean):
+        assert list(run["piece"]) == ["none", "temperature", "temperature-by-ece"]
+        assert run["piece"]["none"] >= run["scores"]["ece15"]["value"] - 1e-9
+        assert run["piece"]["temperature"] >= run["post_hoc"]["methods"]["temperature"]["ece15"] - 1e-9
+    page = (tmp_path / "r" / "index.html").read_text()
+    assert "Calibration by proximity" in page and "temperature by ECE" in page
+
+
 def test_selected_weights_are_those_of_the_result(selecting: Path, tmp_path: Path) -> None:
     logits, step = read(selecting, "selected", None)
     chosen = json.loads((selecting / "result.json").read_text())["selected"]

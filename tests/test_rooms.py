@@ -15,7 +15,7 @@ ROOMS = {
         "config", "randomness", "devices", "distributed", "runs", "augment", "data", "annotation", "calibration",
         "models", "methods", "training", "generator", "report", "encoders", "prediction", "shipping", "train",
         "train_generator", "generate", "annotate", "evaluate", "predict", "export", "compare", "augment_sheet",
-        "label_entropy",
+        "label_entropy", "balance",
     ),
     "dataprep": (
         "console", "progress_meter", "workers", "sources", "images", "data_folder", "layouts", "writing",

@@ -42,7 +42,8 @@ def test_the_run_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         "lr",
     }
     got = result(out)
-    scores = {"error", "error_top5", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "confidence"}
+    scores = {"error", "error_top5", "ece", "ece15", "ace", "oe", "ue", "oe_plain", "ue_plain", "nll", "brier"}
+    scores.add("confidence")
     assert {"step", *scores, "num_samples", "best"} == set(got)
     assert (got["step"], got["num_samples"]) == (12, 500)
     assert got["error"] == tested[-1]["error"]

@@ -29,7 +29,8 @@ from pipeline.calibration.sums import (
 )
 
 AT_ONCE = 4_000_000  # probabilities in memory at a time: 32 MB of float64
-REPORTED = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")  # in result.json
+REPORTED = ("error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier")  # in every result.json
+REPORTED_LATER = ("oe_plain", "ue_plain")  # in those of younger runs
 TOP = 5  # classes of which one must be right for error_top5
 
 
@@ -135,8 +136,8 @@ def top_label_scores(equal: BinSums, fifteen: BinSums, points: Curve) -> dict[st
         "ace": calibration_error(equal_mass_bins(points, 15)),
         "oe": overconfidence_error(equal),
         "ue": underconfidence_error(equal),
-        "oe_plain": overconfidence_error(equal, weighted=False),
-        "ue_plain": underconfidence_error(equal, weighted=False),
+        "oe_plain": overconfidence_error(fifteen, weighted=False),
+        "ue_plain": underconfidence_error(fifteen, weighted=False),
         "mce": maximum_error(fifteen),
         "rmsce": rms_error(fifteen),
         "ks": ks_error(points),
@@ -150,9 +151,10 @@ def metrics(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> dict[st
 
     `logits` real [N, C], `labels` int [N] in [0, C). In percent: `error` (top-1), `ece` (`ece_bins` equal bins
     [lo, hi), last one closed; 10 as the CalibrateMix release reports it), `ece15` (15 equal bins (lo, hi], Guo
-    et al. 2017), `ace` (15 equal-mass bins), `oe` and `ue` (confidence-weighted, bins of `ece`), `confidence` (mean
-    of the largest probability) and, of more than 5 classes, `error_top5`. In natural units: `nll` (nats), `brier`
-    (summed over classes, mean over samples). `num_samples` is an int.
+    et al. 2017), `ace` (15 equal-mass bins), `oe` and `ue` (confidence-weighted, bins of `ece`), `oe_plain` and
+    `ue_plain` (unweighted, bins of `ece15`, which is their sum), `confidence` (mean of the largest probability) and, of
+    more than 5 classes, `error_top5`. In natural units: `nll` (nats), `brier` (summed over classes, mean over samples).
+    `num_samples` is an int.
     ValueError as in `check_predictions`.
     """
     return reported(sums(logits, labels, ece_bins))
@@ -161,7 +163,8 @@ def metrics(logits: ArrayLike, labels: ArrayLike, ece_bins: int = 10) -> dict[st
 def reported(total: Sums) -> dict[str, float]:
     """The `metrics` of a test set from its sums."""
     values, num = scores(total), len(total.confidence)
-    found = {name: values[name] for name in REPORTED} | {"confidence": 100 * float(total.confidence.mean())}
+    found = {name: values[name] for name in (*REPORTED, *REPORTED_LATER)}
+    found["confidence"] = 100 * float(total.confidence.mean())
     if total.classwise.count.shape[0] > TOP:
         found["error_top5"] = 100 * (1 - total.in_top / num)
     return {**found, "num_samples": num}

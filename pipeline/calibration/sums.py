@@ -84,7 +84,8 @@ def calibration_error(sums: BinSums) -> Floats:
 def overconfidence_error(sums: BinSums, weighted: bool = True) -> Floats:
     """sum_b n_b/N conf_b max(conf_b - acc_b, 0) in [0, 1] (Thulasidasan et al. 2019).
 
-    Without the factor conf_b if not `weighted`; these plain over- and underconfidence errors sum to the ECE.
+    Without the factor conf_b if not `weighted`; these plain over- and underconfidence errors sum to the ECE (CSM, Luo
+    et al., equations 66 and 67).
     """
     return _one_sided(sums, sums.confidence - sums.correct, weighted)
 

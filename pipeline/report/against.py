@@ -25,8 +25,21 @@ OFF: dict[str, tuple[tuple[str, str], tuple[str, ...]]] = {
     "loss.entropy_weight": (("loss.name", "ce"), ("loss.",)),
     "loss.margin_weight": (("loss.name", "ce"), ("loss.",)),
     "loss.mmce_weight": (("loss.name", "ce"), ("loss.",)),
+    "augmented.per_image": (("augmented.dataset", ""), ("augmented.",)),
+    "augmented.weight": (("augmented.dataset", ""), ("augmented.",)),
 }
-SCORES = ("ece", "oe", "accuracy")  # in percent
+ACROSS = ("error", "ece", "oe")  # of the table, unless others are asked for
+SHOWN = {  # what a table and a figure may show, in percent, with their titles
+    "error": "error",
+    "accuracy": "accuracy",
+    "ece": "ECE",
+    "ece15": "ECE-15",
+    "ace": "ACE",
+    "oe": "OE",
+    "ue": "UE",
+    "oe_plain": "OE plain",
+    "ue_plain": "UE plain",
+}
 
 
 @dataclass(frozen=True)
@@ -123,16 +136,16 @@ def _number(run: VerifiedPredictions, of: Settings, option: str) -> float:
 
 def _point(value: float, runs: Sequence[VerifiedPredictions]) -> Point:
     each = [reported(run.sums) for run in runs]
-    scores = {name: np.array([of[name] for of in each]) for name in ("ece", "oe", "error")}
+    scores = {name: np.array([of[name] for of in each]) for name in SHOWN if name != "accuracy"}
     floors = [expected_ece_floor(run.logits, run.settings.ece_bins) for run in runs]
     return Point(value, {**scores, "accuracy": 100 - scores["error"]}, float(np.mean(floors)))
 
 
-def against_table(found: Mapping[str, Sequence[Point]], option: str) -> Table:
-    """A row for each curve and value."""
+def against_table(found: Mapping[str, Sequence[Point]], option: str, scores: Sequence[str] = ACROSS) -> Table:
+    """A row for each curve and value, a column for each of `scores` (of SHOWN)."""
     rows = []
     for name, points in found.items():
         for point in points:
-            cells = [f"{point.mean(score):.2f} ± {point.deviation(score):.2f}" for score in ("error", "ece", "oe")]
+            cells = [f"{point.mean(score):.2f} ± {point.deviation(score):.2f}" for score in scores]
             rows.append([name, f"{point.value:g}", str(len(point.scores["ece"])), *cells, f"{point.floor:.2f}"])
-    return table(("runs", option, "seeds", "error %", "ECE %", "OE %", "floor %"), rows)
+    return table(("runs", option, "seeds", *(f"{SHOWN[score]} %" for score in scores), "floor %"), rows)

@@ -1,17 +1,21 @@
 """What the network of a run says of test images, of out-of-distribution images, and of images that leave the hull.
 
-In the plain pass, and as the mean of passes with dropout (--mc-dropout): both from one pass of the body over an image.
+In the plain pass, and as the mean of passes with dropout (--mc-dropout), both from one pass of the body over an image;
+and of test images as the mean over weak views (--tta).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.calibration.sums import Ints
+from pipeline.calibration.averages import mean_prediction
+from pipeline.calibration.proximity import proximity
+from pipeline.calibration.sums import Floats, Ints
 from pipeline.report.hull_walk import MU, Walk
 from pipeline.report.inputs import Inputs, ood_folder
 from pipeline.report.mc_dropout import mc_dropout
@@ -29,10 +33,12 @@ Logits = NDArray[Any]  # [N, C]
 class Answers:
     """In one way of predicting: logits of the `test` images, of out-of-distribution images by name, and on the walk.
 
-    `test` is None where the run has stored its predictions and nothing else is asked for; so is `validation`, logits
-    and labels, which are None too where the run held out no images.
+    `way`: "" for the plain pass, otherwise what the mean is over. `test` is None where the run has stored its
+    predictions and nothing else is asked for; so is `validation`, logits and labels, which are None too where the run
+    held out no images.
     """
 
+    way: str
     test: Logits | None
     validation: tuple[Logits, Ints] | None
     ood: dict[str, Logits]
@@ -40,7 +46,7 @@ class Answers:
 
 
 def answers(network: Restored, inputs: Inputs, options: ReportOptions, stored: bool) -> list[Answers]:
-    """Of the plain pass, and of passes with dropout where --mc-dropout asks for them and the run has any.
+    """Of the plain pass; of passes with dropout where --mc-dropout asks for them and the run has any; of weak views.
 
     `stored`: the test predictions of the plain pass are at hand.
     """
@@ -56,8 +62,9 @@ def answers(network: Restored, inputs: Inputs, options: ReportOptions, stored: b
     ood = {kind: ask(images) for kind, images in _others(network, inputs, len(crops.labels), seed)}
     walk = _walk(network, min(options.hull_walk, len(crops.labels)), seed) if options.hull_walk else None
     labels, walked = (walk.crops.labels, ask(walk)) if walk else (None, [])
-    return [
+    found = [
         Answers(
+            way="MC dropout" if way else "",
             test=test[way],
             validation=(validation[way], held.labels) if held and validation else None,
             ood={kind: logits[way] for kind, logits in ood.items()},
@@ -65,6 +72,28 @@ def answers(network: Restored, inputs: Inputs, options: ReportOptions, stored: b
         )
         for way in range(2 if passes else 1)
     ]
+    return [*found, _of_weak_views(network, options.tta, seed)] if options.tta else found
+
+
+def _of_weak_views(network: Restored, views: int, seed: int) -> Answers:
+    """The mean softmax over `views` weak views of the test and of the validation images; nothing else is asked."""
+
+    def mean(beton: Path, indices: Ints | None) -> Floats:
+        drawn = (network.weak_views(beton, indices, seed, visit) for visit in range(views))
+        return mean_prediction(network.logits(images) for images in drawn)
+
+    held, crops = network.dataset.validation, network.validation()
+    validation = (mean(held.beton, held.indices), crops.labels) if held and crops else None
+    way = f"{views} weak view{'s' if views > 1 else ''}"
+    return Answers(way=way, test=mean(network.dataset.test_beton, None), validation=validation, ood={}, walk=None)
+
+
+def proximities(network: Restored) -> Floats:
+    """[N] of the test images, to the run's labelled training images at the central crop (calibration/proximity.py)."""
+    dataset = network.dataset
+    _, training = network.logits_and_features(network.crops(dataset.train_beton, dataset.split))
+    _, test = network.logits_and_features(network.crops(dataset.test_beton))
+    return proximity(test, training)
 
 
 def _logits(network: Restored, images: Images, passes: int, seed: int) -> list[Logits]:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.calibration.scores import Sums, scores, slices, sums
-from pipeline.calibration.sums import calibration_error, equal_width_sums
+from pipeline.calibration import proximity
+from pipeline.calibration.scores import Sums, scores, slices, softmax, sums, top_label
+from pipeline.calibration.sums import Floats, calibration_error, equal_width_sums
+from pipeline.calibration.temperature import fit_temperature
 from pipeline.report import ood, posthoc
 from pipeline.report.glossary import SCORES
 from pipeline.report.held_out import HeldOut
@@ -22,6 +24,7 @@ from pipeline.report.simulated_floor import SimulatedFloor, simulated_floor
 from pipeline.report.verified_predictions import VerifiedPredictions
 
 NUMBERS_OF_BINS = (5, 10, 15, 20, 50)
+TEMPERATURES = ("temperature", "temperature-by-ece")  # of posthoc.METHODS
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,18 @@ def post_hoc(of: VerifiedPredictions, held_out: HeldOut, methods: Sequence[str])
     )
 
 
+def pieces(of: VerifiedPredictions, near: Floats, held_out: HeldOut | None) -> dict[str, float]:
+    """PIECE in percent before ("none") and after both temperatures, on the test images that are not held out."""
+    rows = held_out.scored if held_out else np.arange(len(of.labels))
+    logits, labels = of.logits[rows].astype(np.float64), of.labels[rows]
+    maps = {name: posthoc.METHODS[name](held_out.logits, held_out.labels) for name in TEMPERATURES} if held_out else {}
+    mapped = {"none": logits, **{name: scaled.apply(logits) for name, scaled in maps.items()}}
+    return {name: 100 * proximity.piece(*top_label(softmax(each), labels), near[rows]) for name, each in mapped.items()}
+
+
 def temperature_scaled(held_out: HeldOut) -> posthoc.Map:
     """The temperature of post-hoc calibration, for what is compared before and after it (Thulasidasan et al. 2019)."""
-    return posthoc.fit_temperature(held_out.logits, held_out.labels)
+    return fit_temperature(held_out.logits, held_out.labels)
 
 
 def out_of_distribution(

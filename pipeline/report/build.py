@@ -12,6 +12,7 @@ from pipeline.report.assessment import (
     differences,
     ece_by_bins,
     out_of_distribution,
+    pieces,
     post_hoc,
     temperature_scaled,
     walks_of,
@@ -98,6 +99,7 @@ def _run_report(of: Subject, assessment: Assessment, held_out: HeldOut | None, o
         walks=walks_of(of.walk, scaled) if of.walk else {},
         note=of.note,
         acting=acting_on(predictions, held_out, options.resampling.seed),
+        piece={} if of.proximity is None else pieces(predictions, of.proximity, held_out),
     )
 
 

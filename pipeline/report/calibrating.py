@@ -9,8 +9,8 @@ from pipeline.calibration import conformal
 from pipeline.calibration.acceptance import LEVEL, find_threshold, labels_needed
 from pipeline.calibration.scores import softmax, top_label
 from pipeline.calibration.sums import Floats, Ints
+from pipeline.calibration.temperature import Temperature, fit_temperature
 from pipeline.report.held_out import HeldOut
-from pipeline.report.posthoc import Temperature, fit_temperature
 from pipeline.report.verified_predictions import VerifiedPredictions
 from pipeline.runs.calibration_file import Acceptance, Calibration, Guarantees, write_calibration
 

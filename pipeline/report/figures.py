@@ -36,7 +36,10 @@ SELECTIVE = (
     "Accuracy among the most confident share of the test images. A line that rises steeply to the left belongs to "
     "confidences that tell right from wrong; whether they are too high or too low plays no part."
 )
-TRAINING = "The training loss, and error and ECE on the test images at every evaluation."
+TRAINING = (
+    "The training loss, and error and ECE on the test images at every evaluation. Plain OE and UE, of runs that log "
+    "them: the parts of the ECE (15 bins) that come from confidences above and below the accuracy."
+)
 CONFIDENCE = (
     "Accuracy and mean winning score of the test images at every evaluation of a training, and how densely these lie. "
     "Below the diagonal the network is overconfident; overfitting moves it to the right while accuracy stands still."

@@ -39,8 +39,8 @@ SCORES = {
         "overconfidence: gaps where confidence exceeds accuracy, weighted by confidence (Thulasidasan et al. 2019)",
     ),
     "ue": Score("UE", "%", "underconfidence: gaps where accuracy exceeds confidence, weighted by confidence"),
-    "oe_plain": Score("OE, plain", "%", "overconfidence without that weight; plain OE + plain UE = ECE"),
-    "ue_plain": Score("UE, plain", "%", "underconfidence without that weight"),
+    "oe_plain": Score("OE, plain", "%", "overconfidence without that weight; 15 bins, plain OE + UE = ECE, 15 bins"),
+    "ue_plain": Score("UE, plain", "%", "underconfidence without that weight, 15 bins"),
     "nll": Score("NLL", "", "negative log-likelihood in nats", math.inf),
     "brier": Score("Brier", "", "squared distance to the one-hot label, summed over classes (Brier 1950)", 2),
     "aurc": Score(

@@ -74,10 +74,11 @@ def read_inputs(options: ReportOptions) -> Inputs:
 
 
 def check_network_options(runs: Sequence[GivenRun], options: ReportOptions) -> None:
-    """ValueError where --mc-dropout or --hull-walk asks for what none of the runs has."""
+    """ValueError where an option asks for what none of the runs has: a network, or dropout in it."""
     folders = [given.path for given in runs if not given.is_file]
-    if options.hull_walk and not folders:
-        raise ValueError(f"--hull-walk: {runs[0].path} has no network to run on images; give a run folder")
+    asked = {"--hull-walk": options.hull_walk, "--tta": options.tta, "--piece": options.piece}
+    for name in (name for name, value in asked.items() if value and not folders):
+        raise ValueError(f"{name}: {runs[0].path} has no network to run on images; give a run folder")
     if options.mc_dropout and not any(dropout_of(folder) for folder in folders):
         given = ", ".join(str(run.path) for run in runs)
         raise ValueError(f"--mc-dropout: no dropout in {given}; give a run trained with model.dropout=0.3")

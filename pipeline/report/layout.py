@@ -55,6 +55,8 @@ def _more_sections(runs: Sequence[RunReport]) -> list[Section]:
     sections += _acting_sections(runs)
     if any(run.ood for run in runs):
         sections.append(Section("Out-of-distribution detection", verdicts.OOD_TEXT, copyable(result_tables.ood(runs))))
+    if near := [run for run in runs if run.piece]:
+        sections.append(Section("Calibration by proximity", verdicts.PIECE_TEXT, copyable(result_tables.piece(near))))
     sections.append(Section("ECE by number of bins", verdicts.BINS_TEXT, copyable(result_tables.by_bins(runs))))
     return sections
 

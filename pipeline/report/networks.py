@@ -14,7 +14,7 @@ from pipeline.data.source_files import source_files
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.methods.margins import all_margins
-from pipeline.report.answers import Answers, answers
+from pipeline.report.answers import Answers, answers, proximities
 from pipeline.report.inputs import GivenRun, Inputs, check_ood_classes
 from pipeline.report.options import ReportOptions
 from pipeline.report.pseudo_label_sample import PseudoLabelSample
@@ -30,30 +30,28 @@ def subjects_with_networks(inputs: Inputs, options: ReportOptions) -> list[Subje
     ranks = distributed.start()
     try:
         found = [
-            (subject_of_file(given, inputs), None) if given.is_file else _subjects_of_run(given, inputs, options, ranks)
+            [subject_of_file(given, inputs)] if given.is_file else _subjects_of_run(given, inputs, options, ranks)
             for given in inputs.runs
         ]
     finally:
         distributed.stop()
-    subjects = [plain for plain, _ in found] + [mean for _, mean in found if mean]
+    subjects = [plain for plain, *_ in found] + [mean for _, *means in found for mean in means]
     check_same_test_set([each.predictions for each in subjects])
     return subjects
 
 
-def _subjects_of_run(
-    given: GivenRun, inputs: Inputs, options: ReportOptions, ranks: Ranks
-) -> tuple[Subject, Subject | None]:
-    """The run; and the mean of its passes with dropout, where --mc-dropout asks for it and the run has any."""
+def _subjects_of_run(given: GivenRun, inputs: Inputs, options: ReportOptions, ranks: Ranks) -> list[Subject]:
+    """The run; the mean of its passes with dropout, where --mc-dropout asks for it and it has any; that of --tta."""
     weights = options.weights or given.settings.weights
     network, note = _restored(given, weights, options, ranks)
     log = read_metrics(given.path / "metrics.jsonl")
     if network is None:
         assert given.stored is not None
         check_ood_classes(inputs.ood_files, given.stored)
-        return subject_without_network(given.name, given.stored, inputs, note, log), None
+        return [subject_without_network(given.name, given.stored, inputs, note, log)]
     if given.stored:
         _check_labels(given.stored, network)
-    plain, *mean = answers(network, inputs, options, given.stored is not None)
+    plain, *means = answers(network, inputs, options, given.stored is not None)
     predictions = given.stored or _predictions(given, weights, network, plain)
     check_ood_classes(inputs.ood_files, predictions)
     dataset = network.dataset
@@ -69,20 +67,22 @@ def _subjects_of_run(
             test=partial(network.pixels, dataset.test_beton),
             files=partial(source_files, dataset.folder),
         ),
+        proximity=proximities(network) if options.piece else None,
         pseudo_labels=sample_pseudo_labels(network, options.images) if options.images > 0 else None,
         log=log,
     )
-    return subject, _mean_of_passes(subject, mean[0]) if mean else None
+    return [subject, *(_mean(subject, each) for each in means)]
 
 
-def _mean_of_passes(of: Subject, found: Answers) -> Subject:
+def _mean(of: Subject, found: Answers) -> Subject:
     assert found.test is not None
     return Subject(
-        name=f"{of.name}, MC dropout",
+        name=f"{of.name}, {found.way}",
         predictions=replace(of.predictions, logits=found.test, validation=found.validation),
         classes=of.classes,
         ood_logits=found.ood,
         walk=found.walk,
+        proximity=of.proximity,
     )
 
 

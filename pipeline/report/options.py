@@ -27,6 +27,8 @@ class ReportOptions:
     methods: tuple[str, ...] = ("temperature", "vector", "isotonic")
     images: int = 5000
     mc_dropout: int = 0  # passes; 0: none
+    tta: int = 0  # weak views; 0: none
+    piece: bool = False
     ensemble: tuple[Path, ...] | None = None  # its members; () means all runs
     hull_walk: int = 0  # images
     out: Path | None = None
@@ -45,7 +47,7 @@ class ReportOptions:
     @property
     def needs_network(self) -> bool:
         """The user asks for what predictions.npz does not say."""
-        return bool(self.ood_images or self.data or self.mc_dropout or self.hull_walk)
+        return bool(self.ood_images or self.data or self.mc_dropout or self.tta or self.piece or self.hull_walk)
 
 
 def report_folder(options: ReportOptions) -> Path:

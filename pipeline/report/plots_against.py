@@ -1,22 +1,23 @@
-"""ECE, overconfidence and accuracy against an option (Thulasidasan et al. 2019, figure 2h to 2j)."""
+"""Scores against an option, such as ECE, OE and accuracy (Thulasidasan et al. 2019, figure 2h to 2j)."""
 
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.against import Point
+from pipeline.report.against import SHOWN, Point
 from pipeline.report.plot_style import INK, legend_above, line_look, new_figure, plain, shortened
 
-PANELS = (("ece", "ECE (%)"), ("oe", "OE (%)"), ("accuracy", "Accuracy (%)"))
+PANELS = ("ece", "oe", "accuracy")  # unless others are asked for
+FROM_ZERO = ("ece", "ece15", "ace", "oe", "ue", "oe_plain", "ue_plain")
 FAR = 30  # from here on a linear axis would hide the small values
 
 
-def against_figure(found: Mapping[str, Sequence[Point]], option: str) -> Figure:
-    """Three panels: means over seeds with one deviation each way, and the expected floor of the ECE."""
-    figure = new_figure(0.6 + 2.0 * len(PANELS) + 0.22 * (len(found) + 1))
-    all_axes = figure.subplots(len(PANELS), sharex=True)
-    for axes, (score, label) in zip(all_axes, PANELS, strict=True):
+def against_figure(found: Mapping[str, Sequence[Point]], option: str, scores: Sequence[str] = PANELS) -> Figure:
+    """A panel for each of `scores` (of SHOWN): means over seeds, one deviation each way; the expected floor of ECE."""
+    figure = new_figure(0.6 + 2.0 * len(scores) + 0.22 * (len(found) + 1))
+    all_axes = figure.subplots(len(scores), sharex=True, squeeze=False)[:, 0]
+    for axes, score in zip(all_axes, scores, strict=True):
         for number, (name, points) in enumerate(found.items()):
             colour, style = line_look(number)
             values = [point.value for point in points]
@@ -26,14 +27,15 @@ def against_figure(found: Mapping[str, Sequence[Point]], option: str) -> Figure:
                 [point.deviation(score) for point in points],
                 color=colour, linestyle=style, marker="o", markersize=4, capsize=3, label=shortened(name, 55),
             )  # fmt: skip
-        axes.set_ylabel(label)
+        axes.set_ylabel(f"{SHOWN[score][0].upper()}{SHOWN[score][1:]} (%)")
         plain(axes)
-    _floors(all_axes[0], found)
-    for axes in all_axes[:2]:
-        axes.set_ylim(bottom=0)
+        if score == "ece":
+            _floors(axes, found)
+        if score in FROM_ZERO:
+            axes.set_ylim(bottom=0)
     _scale(all_axes[-1], found)
     all_axes[-1].set_xlabel(option)
-    legend_above(figure, all_axes[0], columns=1)
+    legend_above(figure, all_axes[scores.index("ece") if "ece" in scores else 0], columns=1)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Figures of training: loss, error and ECE, impurity and mask rate over the steps (Figure 1c of the paper)."""
+"""Figures of training over the steps: loss and scores, impurity and mask rate (Figure 1c of the paper)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,8 +15,9 @@ MAX_POINTS = 300
 
 
 def progress_figure(runs: Sequence[tuple[str, Log]]) -> Figure | None:
-    """Training loss, and error and ECE in percent at every evaluation, of runs by name; None where no run has any."""
-    return _stacked(runs, (("loss", "Training loss", 1), ("error", "Error (%)", 1), ("ece", "ECE (%)", 1)))
+    """Training loss, and scores in percent at every evaluation, of runs by name; None where no run has any."""
+    scores = (("error", "Error (%)"), ("ece", "ECE (%)"), ("oe_plain", "OE, plain (%)"), ("ue_plain", "UE, plain (%)"))
+    return _stacked(runs, (("loss", "Training loss", 1), *((key, label, 1) for key, label in scores)))
 
 
 def pseudo_label_figure(runs: Sequence[tuple[str, Log]]) -> Figure | None:

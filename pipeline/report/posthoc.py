@@ -10,17 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.calibration.scores import (
-    check_predictions,
-    negative_log_likelihood,
-    probabilities_and_nll,
-    softmax,
-    top_label,
-)
-from pipeline.calibration.sums import Floats, Ints, calibration_error, equal_width_sums
+from pipeline.calibration.scores import probabilities_and_nll, softmax
+from pipeline.calibration.sums import Floats
+from pipeline.calibration.temperature import fit_temperature, fit_temperature_by_ece, float64
 
 MIN_PROBABILITY = 1e-12  # an isotonic map gives exact zeros
-GRID = np.arange(1, 101) / 10  # of temperatures
 
 
 class Map(Protocol):
@@ -33,19 +27,6 @@ class Map(Protocol):
     def describe(self) -> str:
         """The fitted parameters, in a few words."""
         ...
-
-
-@dataclass(frozen=True)
-class Temperature:
-    """logits / T (Guo et al. 2017); predictions do not change."""
-
-    temperature: float
-
-    def apply(self, logits: ArrayLike) -> Floats:
-        return np.asarray(logits, dtype=np.float64) / self.temperature
-
-    def describe(self) -> str:
-        return f"T = {self.temperature:.3f}"
 
 
 @dataclass(frozen=True)
@@ -78,30 +59,6 @@ class Isotonic:
         return f"{len(self.curves)} monotone curves"
 
 
-def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
-    """The T in [e^-5, e^5] with the lowest negative log-likelihood, by bounded search over log T."""
-    from scipy.optimize import minimize_scalar
-
-    checked, targets = _float64(logits, labels)
-
-    def loss(log_temperature: float) -> float:
-        return float(negative_log_likelihood(checked / np.exp(log_temperature), targets).mean())
-
-    found = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-5})
-    return Temperature(float(np.exp(found.x)))
-
-
-def fit_temperature_by_ece(logits: ArrayLike, labels: ArrayLike) -> Temperature:
-    """The T among .1, .2, ..., 10 with the lowest ECE (15 bins): "post-temperature ECE" in some papers.
-
-    Kept for comparison with them (MbLS, RankMixup and others); the smallest T wins a tie. Bins make it a noisy choice.
-    """
-    checked, targets = _float64(logits, labels)
-    confident = (softmax(checked / temperature) for temperature in GRID)
-    errors = [calibration_error(equal_width_sums(*top_label(p, targets), 15, "right")) for p in confident]
-    return Temperature(float(GRID[int(np.argmin(errors))]))
-
-
 def fit_vector(logits: ArrayLike, labels: ArrayLike) -> Vector:
     """Scale and bias with the lowest negative log-likelihood, by L-BFGS from the best single temperature.
 
@@ -109,7 +66,7 @@ def fit_vector(logits: ArrayLike, labels: ArrayLike) -> Vector:
     """
     from scipy.optimize import minimize
 
-    checked, targets = _float64(logits, labels)
+    checked, targets = float64(logits, labels)
     num, classes = checked.shape
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
@@ -129,18 +86,13 @@ def fit_isotonic(logits: ArrayLike, labels: ArrayLike) -> Isotonic:
     """One isotonic regression per class, against the rest, by scikit-learn."""
     from sklearn.isotonic import IsotonicRegression
 
-    checked, targets = _float64(logits, labels)
+    checked, targets = float64(logits, labels)
     probabilities = softmax(checked)
     curves = (
         IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(column, targets == label).predict
         for label, column in enumerate(probabilities.T)
     )
     return Isotonic(tuple(curves))
-
-
-def _float64(logits: ArrayLike, labels: ArrayLike) -> tuple[Floats, Ints]:
-    checked, targets = check_predictions(logits, labels)
-    return checked.astype(np.float64), targets
 
 
 METHODS: dict[str, Callable[[ArrayLike, ArrayLike], Map]] = {

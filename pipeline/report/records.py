@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from pipeline.report.options import ResamplingConfig
 from pipeline.runs.calibration_file import Acceptance
@@ -111,7 +111,8 @@ class RunReport:
     """The numbers of one run, prediction file or mean of them. `note`: why there are no images; "" where there are.
 
     `ood_scaled`: as `ood`, after the logits were divided by the temperature of post-hoc calibration. `walks`: points of
-    the walk out of the convex hull, by "" for the network itself, and by what was done to its logits.
+    the walk out of the convex hull, by "" for the network itself, and by what was done to its logits. `piece`: PIECE in
+    percent before ("none") and after each temperature, on the images that `post_hoc` scores; {} unless asked for.
     """
 
     name: str
@@ -129,6 +130,7 @@ class RunReport:
     walks: Mapping[str, Sequence[WalkPoint]]
     note: str
     acting: ActingReport
+    piece: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from torch.distributed.checkpoint.api import CheckpointException
 from pipeline import config, models
 from pipeline.config.options import Config
 from pipeline.config.sections import EmaConfig
+from pipeline.data.batches import augmentation
 from pipeline.data.beton_reader import Ints, cut
 from pipeline.data.central_crops import CentralCrops
 from pipeline.data.dataset import Dataset, open_beton, open_dataset
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import Numerics
 from pipeline.report.checkpoints import SELECTED, choose_checkpoint
+from pipeline.report.weak_views import WeakViews
 from pipeline.runs.checkpoints import SELECTED_FILE
 from pipeline.training import checkpoint
 from pipeline.training.inference import Images, predict, predict_with_features
@@ -56,6 +58,12 @@ class Restored:
         own_size = int(json.loads((beton.parent / "manifest.json").read_text())["image_size"])
         threads, size = choose_threads(self.config.threads), self.dataset.image_size
         return CentralCrops(beton, own_size, self.config.eval_batch, threads, indices=indices, resize_to=size)
+
+    def weak_views(self, beton: Path, indices: Ints | None, seed: int, visit: int) -> WeakViews:
+        """Weak views of the run's own test or validation images, as its training draws them of its training images."""
+        how, threads = augmentation(self.dataset, self.config.augment), choose_threads(self.config.threads)
+        given = beton, self.dataset.image_size, how, self.config.eval_batch, threads
+        return WeakViews(*given, indices=indices, seed=seed, visit=visit)
 
     def validation(self) -> CentralCrops | None:
         """Central crops of the validation images, of which training saw none; None where it held out none."""

@@ -110,6 +110,15 @@ def sets(run: RunReport) -> Table:
     return table(("", "coverage (%)", "mean size", "of one class (%)", "empty (%)"), rows)
 
 
+def piece(runs: Sequence[RunReport]) -> Table:
+    """PIECE of the runs that have one, before and after the temperatures; "-" where none was fitted."""
+    ways = {"none": "before", "temperature": "temperature", "temperature-by-ece": "temperature by ECE"}
+    rows = []
+    for run in runs:
+        rows.append([run.name, *(formatted("ece", run.piece[way]) if way in run.piece else "-" for way in ways)])
+    return table(("PIECE (%)", *ways.values()), rows)
+
+
 def by_bins(runs: Sequence[RunReport]) -> Table:
     """ECE over several numbers of bins."""
     numbers = list(runs[0].ece_by_bins)

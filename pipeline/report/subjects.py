@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.calibration.sums import Ints
+from pipeline.calibration.sums import Floats, Ints
 from pipeline.report.hull_walk import Walk
 from pipeline.report.inputs import NO_NETWORK, GivenRun, Inputs
 from pipeline.report.pseudo_label_sample import PseudoLabelSample
@@ -33,7 +33,7 @@ class Subject:
     """One run or prediction file, or what was averaged of them, and all that a report shows of it.
 
     `images` and `pseudo_labels` are None where there is no network; `note` then says why. `walk`: where --hull-walk
-    asks for it. `log`: lines of metrics.jsonl.
+    asks for it. `proximity` [N] of the test images where --piece does. `log`: lines of metrics.jsonl.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Subject:
     images: RunImages | None = None
     pseudo_labels: PseudoLabelSample | None = None
     walk: Walk | None = None
+    proximity: Floats | None = None
     note: str = ""
     log: Sequence[Mapping[str, object]] = ()
 

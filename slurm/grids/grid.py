@@ -1,7 +1,7 @@
 """A grid file: which runs a table needs, each a data set's config with a few options over it.
 
     paper: calibratemix/1                 # optional: the table in grids/papers/ that collect.py sets beside ours
-    metrics: [ece, error]                 # what it shows: names of result.json, or floor; these unless given
+    metrics: [ece, error]                 # what it shows: names of METRICS below; these unless given
     root: runs                            # all grids share it: a cell finished for one is finished for the others
     seeds: [0, 1, 2]
     options: {budget: paper}              # over every cell
@@ -31,7 +31,7 @@ from slurm.grids.naming import digest, method_name
 
 PROJECT = Path(__file__).resolve().parents[2]
 GRID_KEYS = ("paper", "metrics", "root", "seeds", "options", "gpu_hours", "mixing_factor", "blocks")
-METRICS = {  # what a table may show: names of result.json, or floor, with their titles
+METRICS = {  # what a table may show, with its title: names of result.json, and what outcome/ makes of a run
     "error": "Error %",
     "error_top5": "Top-5 error %",
     "ece": "ECE %, 10 bins",
@@ -39,9 +39,18 @@ METRICS = {  # what a table may show: names of result.json, or floor, with their
     "ace": "ACE %, 15 equal-mass bins",
     "oe": "OE %",
     "ue": "UE %",
+    "oe_plain": "OE %, unweighted, 15 bins",
+    "ue_plain": "UE %, unweighted, 15 bins",
     "nll": "NLL, nats",
     "brier": "Brier score",
     "floor": "ECE floor %, 15 bins",
+    "ece15_scaled": "ECE %, 15 bins, T by validation ECE",
+    "ace_scaled": "ACE %, T by validation ECE",
+    "temperature": "T by validation ECE",
+    "ece15_scaled_nll": "ECE %, 15 bins, T by validation NLL",
+    "ace_scaled_nll": "ACE %, T by validation NLL",
+    "temperature_nll": "T by validation NLL",
+    "hours": "Training, hours",
 }
 BLOCK_KEYS = ("datasets", "methods")
 DATASET_KEYS = ("labels", "options", "config")

@@ -13,7 +13,10 @@ from slurm.grids import paper
 from slurm.grids.grid import Cell, Grid
 from slurm.grids.paper import Key, Published
 from slurm.jobs.history import JobRecord, last_job
+from slurm.outcome import temperatures
 from slurm.outcome.floors import FLOORED, floors
+
+NO_MERIT = ("floor", "temperature", "temperature_nll")  # less of which is not better
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def entries(grid: Grid) -> list[Entry]:
     cells: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in grid.cells:
         cells.setdefault((cell.method, cell.dataset, cell.labels), []).append(cell)
-    found = {key: [run for run in map(_finished, group) if run] for key, group in cells.items()}
+    scaled = not set(temperatures.NAMES).isdisjoint(grid.metrics)
+    found = {key: [run for cell in group if (run := _finished(cell, scaled))] for key, group in cells.items()}
     return [
         _entry((metric, *key), cells[key], found[key], published.get((metric, *key)))
         for metric in grid.metrics
@@ -82,7 +86,7 @@ def best_entries(table: Sequence[Entry]) -> set[Key]:
     """Keys of our lowest numbers, as printed, in each group and column that has at least two."""
     columns: dict[Key, list[tuple[float, Key]]] = {}
     for entry in table:
-        if entry.mean is not None and entry.metric != "floor":  # less of which is no merit
+        if entry.mean is not None and entry.metric not in NO_MERIT:
             column = (entry.metric, entry.dataset, entry.labels, entry.group)
             columns.setdefault(column, []).append((round(entry.mean, 2), entry.key))
     rivals = [column for column in columns.values() if len(column) > 1]
@@ -136,8 +140,11 @@ class _Finished:
     floors: Mapping[str, float]  # by kind of ECE
 
 
-def _finished(cell: Cell) -> _Finished | None:
-    """None while the run is not finished. ValueError where the folder holds another run, or its files are broken."""
+def _finished(cell: Cell, scaled: bool) -> _Finished | None:
+    """None while the run is not finished; with `scaled`, temperatures are fitted too.
+
+    ValueError where the folder holds another run, or its files are broken.
+    """
     if not is_finished(cell.folder):
         return None
     if not (cell.folder / "config.yaml").is_file():
@@ -146,7 +153,10 @@ def _finished(cell: Cell) -> _Finished | None:
         raise ValueError(f"{cell.folder}: was run with {name}={there}, the grid wants {wanted}; move it away")
     result = read_result(cell.folder / "result.json")
     known = floors(cell, result)
-    return _Finished({**result, **(result.get("selected") or {}), "floor": known["ece15"]}, known)
+    numbers = {**result, **(result.get("selected") or {}), "floor": known["ece15"]}
+    if "seconds" in result:
+        numbers["hours"] = result["seconds"] / 3600
+    return _Finished(numbers | (temperatures.scaled(cell, result) if scaled else {}), known)
 
 
 def _entry(key: Key, cells: Sequence[Cell], runs: Sequence[_Finished], published: Published | None) -> Entry:
@@ -154,9 +164,8 @@ def _entry(key: Key, cells: Sequence[Cell], runs: Sequence[_Finished], published
     try:
         values = tuple(run.numbers[metric] for run in runs)
     except KeyError:
-        raise ValueError(
-            f"{cells[0].folder}: its result.json has no {metric}; leave it out of the grid's metrics"
-        ) from None
+        reason = "it held out no validation images, so there is" if metric in temperatures.NAMES else "result.json has"
+        raise ValueError(f"{cells[0].folder}: {reason} no {metric}; leave it out of the grid's metrics") from None
     floor = float(np.mean([run.floors[metric] for run in runs])) if runs and metric in FLOORED else None
     # CalibrateMix's paper sets the best of each base method in bold, and those with label smoothing apart.
     smoothed = config.label_smoothing and config.algorithm not in LABELLED_ONLY

@@ -1,7 +1,8 @@
 """Finished runs made small enough for a repository: what a table, a curve and a reader need of them, without weights.
 
 A kept run is a run folder without checkpoints and predictions: the options that it was given, without the folders of
-the machine that it ran on, result.json with the floors that predictions would give, metrics.jsonl, and what it ran on.
+the machine that it ran on; result.json with what predictions would give, the floors and the numbers after temperature
+scaling; metrics.jsonl; and what it ran on.
 ``collect.py --root`` makes tables of kept runs as of any others.
 """
 
@@ -16,6 +17,7 @@ from pipeline.runs.files import read_json, write_atomically
 from pipeline.runs.read import read_config, read_result
 from slurm.grids.grid import Cell
 from slurm.outcome.floors import floors
+from slurm.outcome.temperatures import scaled
 
 OF_THE_MACHINE = ("data", "out")  # options that name its folders
 RAN_ON = ("git", "versions", "device", "ranks", "threads", "precision")  # of environment.json
@@ -46,7 +48,8 @@ def _keep(cell: Cell, folder: Path) -> None:
     write_atomically(folder / "environment.json", _json({name: ran_on[name] for name in RAN_ON if name in ran_on}))
     shutil.copyfile(cell.folder / "metrics.jsonl", folder / "metrics.jsonl")
     result = read_result(cell.folder / "result.json")
-    write_atomically(folder / "result.json", _json({**result, "floors": floors(cell, result)}))
+    after = {"scaled": found} if (found := scaled(cell, result)) else {}
+    write_atomically(folder / "result.json", _json({**result, "floors": floors(cell, result), **after}))
 
 
 def _json(content: object) -> str:

@@ -31,7 +31,8 @@ def test_metrics_of_ten_samples_in_percent() -> None:
     values = metrics(np.log(TEN) + 5, TEN_LABELS)  # a softmax ignores what is added to all logits
     expected = {"error": 40, "ece": 18, "ece15": 33.6, "ace": 41.8, "oe": 10.075, "ue": 3.1605, "brier": 0.54362}
     assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-9)
-    assert list(values) == ["error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", "confidence", "num_samples"]
+    added = ["oe_plain", "ue_plain", "confidence", "num_samples"]
+    assert list(values) == ["error", "ece", "ece15", "ace", "oe", "ue", "nll", "brier", *added]
     assert values["num_samples"] == 10 and isinstance(values["num_samples"], int)
 
 
@@ -98,11 +99,12 @@ def test_ece_of_four_samples(key: str) -> None:
 def test_every_score_of_ten_samples() -> None:
     expected = {
         "error": 40, "ece": 18, "ece15": 33.6, "ace": 41.8, "ks": 9.1, "cece": 29.8, "mce": 83, "rmsce": 43.0203,
-        "oe": 10.075, "ue": 3.1605, "oe_plain": 12.8, "ue_plain": 5.2, "nll": 0.913828, "brier": 0.54362,
+        "oe": 10.075, "ue": 3.1605, "oe_plain": 20.6, "ue_plain": 13, "nll": 0.913828, "brier": 0.54362,
         "aurc": 27.1071,
     }  # fmt: skip
     values = scores(sums(np.log(TEN), TEN_LABELS))
     assert values == pytest.approx(expected, abs=6e-5)
+    assert values["oe_plain"] + values["ue_plain"] == pytest.approx(values["ece15"])
     assert set(values) == set(SCORES)
 
 
@@ -112,8 +114,9 @@ def test_every_score_of_six_samples_on_edges() -> None:
     # One bin holds 1 and both .8 [lo, hi): no; .8 lies in [.8, .9), .6 in [.6, .7), .4 in [.4, .5), 1/3 in [.3, .4).
     gaps = np.array([1.0, 0.6, 0.4, 0.6, 1 / 3])  # summed over 1, twice .8, .6, .4, 1/3
     assert values["ece"] == pytest.approx(100 * gaps.sum() / 6, abs=1e-4)
-    assert values["oe_plain"] == pytest.approx(100 * (1 + 0.6 + 1 / 3) / 6, abs=1e-4)
-    assert values["ue_plain"] == pytest.approx(100 * (0.4 + 0.6) / 6, abs=1e-4)
+    # Of 15 bins (lo, hi] one holds .4 and 1/3, which the softmax rounds up: of these two one is right.
+    assert values["oe_plain"] == pytest.approx(100 * (1 + 0.6) / 6, abs=1e-4)
+    assert values["ue_plain"] == pytest.approx(100 * (0.4 + 1 - 0.4 - 1 / 3) / 6, abs=1e-4)
     assert values["ue"] == pytest.approx(100 * (0.4 * 0.6 + 0.6 * 0.4) / 6, abs=1e-4)
     assert values["mce"] == pytest.approx(100, abs=1e-4) and values["error"] == 50
 

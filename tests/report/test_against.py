@@ -91,3 +91,16 @@ def test_table_and_figure(runs: list[VerifiedPredictions]) -> None:
     assert list(drawn.get_xdata()) == [0, 0.2, 1]
     assert drawn.get_ydata() == pytest.approx([point.mean("oe") for point in found["supervised + mixup"]])
     assert_readable(figure)
+
+
+def test_scores_that_are_asked_for(runs: list[VerifiedPredictions], tmp_path: Path) -> None:
+    found = curves(runs, "mixing.alpha")
+    wanted = ("ece15", "oe_plain", "ue_plain")
+    table = against_table(found, "mixing.alpha", wanted)
+    assert table.header[3:] == ("ECE-15 %", "OE plain %", "UE plain %", "floor %")
+    for point in found["supervised + mixup"]:
+        assert point.scores["oe_plain"] + point.scores["ue_plain"] == pytest.approx(point.scores["ece15"])
+    figure = against_figure(found, "mixing.alpha", wanted)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["ECE-15 (%)", "OE plain (%)", "UE plain (%)"]
+    assert [len(axes.containers) for axes in figure.axes] == [2, 2, 2]
+    assert_readable(figure)

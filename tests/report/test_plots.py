@@ -118,6 +118,15 @@ def test_training_figures_show_every_run() -> None:
         assert_readable(figure)
 
 
+def test_plain_over_and_underconfidence_are_shown_where_a_run_logs_them() -> None:
+    newer = [*LINES, {"step": 30, "error": 50.0, "ece": 9.0, "oe_plain": 6.0, "ue_plain": 3.5}]
+    figure = progress_figure([("a", newer), ("b", LINES)])
+    assert figure is not None
+    assert [axes.get_ylabel() for axes in figure.axes[3:]] == ["OE, plain (%)", "UE, plain (%)"]
+    assert [line.get_ydata().tolist() for axes in figure.axes[3:] for line in axes.get_lines()] == [[6.0], [3.5]]
+    assert_readable(figure)
+
+
 def test_many_lines_are_told_apart() -> None:
     assert len({line_look(number) for number in range(24)}) == 24
     assert [line_look(number) for number in range(6)] == list(LOOKS)

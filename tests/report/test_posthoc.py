@@ -5,15 +5,9 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from pipeline.calibration.scores import metrics, softmax
+from pipeline.calibration.temperature import Temperature, fit_temperature, fit_temperature_by_ece
 from pipeline.report.held_out import split_rows
-from pipeline.report.posthoc import (
-    METHODS,
-    Temperature,
-    fit_isotonic,
-    fit_temperature,
-    fit_temperature_by_ece,
-    fit_vector,
-)
+from pipeline.report.posthoc import METHODS, fit_isotonic, fit_vector
 
 Pair = tuple[np.ndarray, np.ndarray]
 

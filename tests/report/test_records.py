@@ -26,7 +26,7 @@ def test_report_json_has_these_keys_in_this_order() -> None:
     first, second = content["runs"]
     assert list(first) == list(second) == [
         "name", "path", "weights", "step", "num_samples", "num_classes", "ece_bins", "scores", "ece_by_bins",
-        "post_hoc", "ood", "ood_scaled", "walks", "note", "acting",
+        "post_hoc", "ood", "ood_scaled", "walks", "note", "acting", "piece",
     ]  # fmt: skip
     assert list(first["scores"]) == list(SCORES)
     assert first["scores"]["ece"] == {"value": 5.0, "low": 4.0, "high": 6.0, "floor": 1.0, "floor_high": 2.0}
