@@ -1,8 +1,7 @@
 """Everything that changes while a run trains, and how it goes into a checkpoint and back."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pipeline.methods.algorithms import ALGORITHMS
 from pipeline.methods.augmented import PART, Augmented
 from pipeline.methods.mixes import MIXES
 from pipeline.methods.mixing import Mixing
-from pipeline.methods.objective import TERMS, Objective, terms_of
+from pipeline.methods.objective import Objective, terms_of
 from pipeline.methods.protocols import MethodContext
 from pipeline.methods.step_types import Group, Inputs, Observed, PseudoLabels, StepOutput
 from pipeline.models.numerics import Numerics
@@ -35,46 +34,12 @@ from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer, optimizer_state
 from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
+from pipeline.training.progress import Progress, logged_names
 from pipeline.training.schedule import Schedule
 from pipeline.training.starting_weights import starting_weights
 from pipeline.training.step import Passes, to_device
 
-
-def logged_names(terms: Sequence[str]) -> tuple[str, ...]:
-    """What is averaged over steps and ranks for the log."""
-    return "loss", *(f"loss_{term}" for term in terms), "mask_rate"
-
-
-LOGGED = logged_names(TERMS)  # by runs without generated images, whose checkpoints have no more
-
 APM_TABLE = "mixing_sharded.table"  # where a checkpoint has the APM of a mix that tracks it
-
-
-@dataclass(slots=True)
-class Progress:
-    """Steps done, and what the log needs across a restart.
-
-    ``sums`` [logged names and the number of steps]: since the last training line, on the device, the same on all ranks.
-    """
-
-    sums: Tensor
-    step: int = 0
-    seconds: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
-
-    def add(self, step: int, logged: Tensor) -> None:
-        """``step`` steps are done; ``logged`` [logged names] of the newest, without a host synchronisation."""
-        self.step = step
-        self.sums[:-1] += logged
-        self.sums[-1] += 1
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint, by names that are always there: it restores no name that the loading side lacks."""
-        return {"step": self.step, "seconds": self.seconds, "best": json.dumps(self.best)}
-
-    def load(self, saved: dict[str, Any]) -> None:
-        """What ``state`` gave."""
-        self.step, self.seconds, self.best = saved["step"], saved["seconds"], json.loads(saved["best"])
 
 
 class TrainingRun:
