@@ -36,7 +36,7 @@ from pipeline.models.numerics import Numerics
 from pipeline.training.guard import Guard
 from pipeline.training.optimization import build_optimizer
 from pipeline.training.passes import JointPasses
-from pipeline.training.training_run import LOGGED
+from pipeline.training.progress import LOGGED
 
 LABELLED, UNLABELLED, SIZE, FEATURES = 64, 448, 32, 128
 SAMPLES, CLASSES = (50_000, 1_280_000, 2_400_000), (10, 1000)

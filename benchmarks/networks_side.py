@@ -16,7 +16,8 @@ import ours
 import torch
 
 from pipeline.methods.step_types import Inputs
-from pipeline.training.training_run import LOGGED, TrainingRun
+from pipeline.training.progress import LOGGED
+from pipeline.training.training_run import TrainingRun
 
 STEPS = 5
 

@@ -34,7 +34,8 @@ from torch import Tensor
 from pipeline import models
 from pipeline.config.sections import ModelConfig
 from pipeline.methods.step_types import Inputs
-from pipeline.training.training_run import LOGGED, TrainingRun
+from pipeline.training.progress import LOGGED
+from pipeline.training.training_run import TrainingRun
 
 NETWORKS = {"wrn-28-2": ("wrn_28_2", 32), "wrn-28-8": ("wrn_28_8", 32), "wrn-37-2": ("wrn_var_37_2", 96)}
 TRAINED = "wrn-28-2"

@@ -17,7 +17,6 @@ from numba import njit
 LABELLED = 1
 UNLABELLED = 2
 PARTNER = 3
-EVALUATED = 13  # weak views of images that are evaluated
 LAMBDA = 4
 DROPOUT = 5
 LAYER = 6
@@ -26,6 +25,9 @@ UNCONDITIONAL = 8  # whether an image is trained without its label
 GROUP = 9  # the noise that a group of generated images begins with
 SHEET = 10
 PREDICTION_SET = 11
+BETWEEN = 12  # which generated images a labelled one brings along
+AUGMENTED = 13  # their views
+EVALUATED = 14  # weak views of images that are evaluated
 
 # fastmath=False is said aloud on purpose: a helper without it inherits the flag of whoever compiles it first, and FFCV
 # compiles with fastmath=True, which changes pixels. error_model="numpy" drops the zero checks that break vectorising.

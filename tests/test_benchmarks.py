@@ -20,6 +20,7 @@ from pipeline.config.sections import ModelConfig
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = (
+    "augmented",
     "check_gpu",
     "generator",
     "gpu_hours",
@@ -239,6 +240,25 @@ def test_mixup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     assert [config.load(None, settings).mix for settings in asked] == ["none", "mixup", "manifold"]
     images, targets = next(torchvision_side.held["batches"][True])
     assert images.shape == (4, 3, 32, 32) and torch.allclose(targets.sum(dim=1), torch.ones(4))
+
+
+def test_augmented(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its data folders and its stream are real; the steps, which test_step has, are given."""
+    import augmented
+
+    asked: list[list[str]] = []
+    monkeypatch.setattr(InThisProcess, "actions", {
+        "step_side.py:train": lambda settings, out: asked.append(settings),
+        "step_side.py:loader": lambda steps, processor: [1.0 + len(asked)] * steps,
+    })  # fmt: skip
+    monkeypatch.setattr(augmented, "Contender", InThisProcess)
+    given = ["--model", "wrn-10-1", "--labelled", 4, "--size", 8, "--rounds", 1, "--steps", 1]
+    assert run("augmented", monkeypatch, *given) == 0
+    found = last_line(capsys)
+    assert (found["separate_x"], found["joint_x"], found["images_x"]) == (1, 1, 3) and found["images_per_second"] > 1
+    made = [config.load(None, settings) for settings in asked]
+    assert [each.images_per_step for each in made] == [4, 12, 12]
+    assert [each.augmented.forward for each in made[1:]] == ["separate", "joint"]
 
 
 def test_networks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,9 @@ SINGLE = (
     "optimizer.clip=2", "unlabelled.weight=0", "algorithm=flexmatch unlabelled.threshold_warmup=false",
     "optimizer.momentum=0", "mix=all mixing.all_k_percent=5", "mix=random mixing.members=labelled",
     "model.dead_preactivation=false", "recipe=release mixing.second_pass=alone mixing.double_base=false",
+    "augmented.dataset=x ranks=8", "augmented.dataset=x augmented.labels=zero_shot augmented.loss=ce forward=observe",
+    "augmented.dataset=x augmented.labels=ratio augmented.loss=focal augmented.forward=joint",
+    "algorithm=supervised mix=mixup augmented.dataset=x augmented.labels=one_hot",
     "algorithm=supervised mix=manifold mixing.layers=1", "algorithm=supervised mix=manifold mixing.layers=2 ranks=8",
 )  # fmt: skip
 

@@ -17,15 +17,20 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from gpu_check.fake_cuda import DEVICE, FakeCuda, fake_cuda
 from pipeline import config as configuration
 from pipeline import models
+from pipeline.annotation.packed import Groups
+from pipeline.annotation.soft_labelled import ENCODED, SoftLabelled
+from pipeline.annotation.stored import Annotation
+from pipeline.config import Config
 from pipeline.config.sections import ModelConfig
 from pipeline.data.batches import Batch, HostPart, PartSource
 from pipeline.data.dataset import Dataset
+from pipeline.data.group_order import GroupsByClass, Places
 from pipeline.distributed import Ranks
 from pipeline.methods.step_types import Inputs
 from pipeline.training import evaluation, loop, training_run
 from pipeline.training.training_run import TrainingRun
 
-NUM_TRAIN, NUM_LABELLED, CLASSES = 2000, 40, 10
+NUM_TRAIN, NUM_LABELLED, CLASSES, PLACES = 2000, 40, 10, 8
 SIZES = {"wrn-37-2": 96, "resnet-50": 224}  # pixels; others 32
 PHASES = (
     "observe", "label", "track", "pair", "mix", "learn", "backward", "remember", "settle", "optimizer", "EMA", "log",
@@ -80,6 +85,20 @@ def dataset(size: int) -> Dataset:
         train_labels=labels[split],
         hidden_labels=labels,
     )
+
+
+def soft_labelled(config: Config, data: Dataset) -> SoftLabelled | None:
+    """Groups of images that nobody reads, two between each class and the next."""
+    if config.augmented.dataset is None:
+        return None
+    first, count = np.arange(CLASSES - 1).repeat(2), 2 * (CLASSES - 1) * PLACES
+    nothing: Any = None
+    ratios = np.arange(PLACES) / (PLACES - 1)
+    groups = Groups(Path("pretended"), "pretended", data.classes, data.stored_size, first, first + 1, ratios, None, "")
+    known = {"lambda_e": np.zeros(count, np.float32), "zero_shot": np.ones((count, CLASSES), np.float32)}
+    annotation = Annotation(**dict.fromkeys(Annotation.__dataclass_fields__, nothing) | known)
+    by_class, places = GroupsByClass.of(first, first + 1, CLASSES), Places.of(config.augmented, PLACES)
+    return SoftLabelled(groups, annotation if config.augmented.labels in ENCODED else None, by_class, places, [])
 
 
 @contextmanager
@@ -159,6 +178,7 @@ def _stand_ins(mode: FakeCuda, steps: int) -> list[tuple[Any, str, Any]]:
         (loop, "RunLog", _Nothing),
         (loop, "Interruption", _Nothing),
         (training_run, "TrainImages", Images),
+        (training_run, "open_soft_labelled", soft_labelled),
         (evaluation, "CentralCrops", _Nothing),
         (models, "network", network),
         (training_run, "data_parallel", lambda model, *_: model),  # DDP's C++ cannot take fake tensors

@@ -41,15 +41,19 @@ def write_annotation(groups: Groups, annotation: Annotation) -> None:
         np.savez(file, images_sha256=groups.images_sha256, **fields)
 
 
-def read_annotation(groups: Groups) -> Annotation:
-    """Raises ValueError where there is none, or it is damaged or of other images."""
+def read_annotation(groups: Groups, distributions: bool = True) -> Annotation:
+    """Raises ValueError where there is none, or it is damaged or of other images.
+
+    ``distributions``: else ``zero_shot``, most of the file, is left unread and empty [0, 0].
+    """
     file = groups.folder / NAME
     again = f"annotate again: python pipeline/annotate.py {groups.folder}"
     if not file.is_file():
         raise ValueError(f"{file}: no such file; {again}")
     try:
         with np.load(file) as parts:
-            found = {name: parts[name] for name in parts.files}
+            found = {name: parts[name] for name in parts.files if distributions or name != "zero_shot"}
+        found.setdefault("zero_shot", np.empty((0, 0), np.float32))
         sha256 = str(found.pop("images_sha256"))
         words = {name: str(found.pop(name)) for name in ("encoder", "encoder_sha256", "dataset")}
         temperature, positions = float(found.pop("temperature")), found.pop("encoder_positions", None)

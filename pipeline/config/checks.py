@@ -5,6 +5,7 @@ from pipeline.config.sections import STOPPING, TIMM
 
 PARTS = ("LE", "LH", "UE", "UH")  # of a batch: labelled and unlabelled, easy and hard
 REPLACING_MIXES = ("mixup", "manifold")  # learn mixed labels under loss.name
+MOST_PER_IMAGE = 8  # places of a group in the paper
 LAYERS = ("0", "1", "2")  # where manifold mixup mixes: images, or after the first stages of a network
 
 
@@ -23,6 +24,7 @@ def check(config: Config) -> None:
     _check_mixing(config)
     _check_candidates(config)
     _check_epochs(config)
+    _check_augmented(config)
     _check_evaluation(config)
     if config.algorithm == "softmatch" and config.unlabelled_batch < 2:
         raise ValueError(
@@ -86,6 +88,31 @@ def _check_epochs(config: Config) -> None:
         )
     if config.epochs and options.warmup_epochs >= config.epochs:
         raise ValueError(f"optimizer.warmup_epochs={options.warmup_epochs:g} must be below epochs={config.epochs}")
+
+
+def _check_augmented(config: Config) -> None:
+    """What the data folder of generated images need not be asked."""
+    options = config.augmented
+    if options.per_image > MOST_PER_IMAGE:
+        raise ValueError(f"augmented.per_image={options.per_image}: must be at most {MOST_PER_IMAGE}")
+    if options.labels == "one_hot" and options.per_image > 2:
+        raise ValueError(
+            f"augmented.labels=one_hot draws ends of a group, of which there are two, not "
+            f"augmented.per_image={options.per_image}: choose 1 or 2, or other labels"
+        )
+    if options.normalise_by_classes and options.loss != "l2":
+        raise ValueError(
+            f"augmented.normalise_by_classes=true is for augmented.loss=l2, not {options.loss}: leave one of them out"
+        )
+    if options.equal_data and not (options.dataset and config.epochs):
+        missing = "epochs" if options.dataset else "augmented.dataset"
+        raise ValueError(
+            f"augmented.equal_data=true shortens epochs by generated images: set {missing}, or leave it out"
+        )
+    if options.dataset and options.forward == "joint" and config.mix == "manifold":
+        raise ValueError(
+            "augmented.forward=joint: mix=manifold mixes what is forwarded with it; choose augmented.forward=separate"
+        )
 
 
 def _check_evaluation(config: Config) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.config.presets import BUDGETS, PAPER_STEPS, RECIPES
 from pipeline.config.sections import (
     AugmentConfig,
+    AugmentedConfig,
     BatchConfig,
     EmaConfig,
     EvaluationConfig,
@@ -86,6 +87,7 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augmented: AugmentedConfig = field(default_factory=AugmentedConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
@@ -93,6 +95,24 @@ class Config:
     def unlabelled_batch(self) -> int:
         """Unlabelled images a step, over all ranks."""
         return self.batch.labelled * self.batch.ratio if self.algorithm not in LABELLED_ONLY else 0
+
+    @property
+    def augmented_batch(self) -> int:
+        """Generated images a step, over all ranks."""
+        return self.batch.labelled * self.augmented.per_image if self.augmented.dataset else 0
+
+    @property
+    def images_per_step(self) -> int:
+        """Images of all parts of a step's batch, over all ranks."""
+        return self.batch.labelled + self.unlabelled_batch + self.augmented_batch
+
+    @property
+    def epoch_batch(self) -> int:
+        """What a step takes of an epoch's labelled images: its batch, and with ``augmented.equal_data`` all it learns.
+
+        Then steps an epoch are N / ((1 + N_aug) B): as many images as without generated ones.
+        """
+        return self.batch.labelled + (self.augmented_batch if self.augmented.equal_data else 0)
 
     @property
     def layers(self) -> list[int]:

@@ -32,6 +32,7 @@ SECTIONS = {
     "loss": "Loss on labels",
     "smoothing": "Label smoothing",
     "augment": "Augmentation",
+    "augmented": "Generated images between two classes",
     "mixing": "Mixing",
     "evaluation": "Evaluation",
 }

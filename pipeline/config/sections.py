@@ -17,6 +17,7 @@ LOSSES = ("ce", "erl", "focal", "flsd", "mbls", "mmce", "brier")
 MEMBERS = ("both", "labelled", "unlabelled")
 SCHEDULES = ("cosine_7_16", "step", "cosine", "constant")
 SELECTIONS = ("last", "best_validation", "best_test")
+SOFT_LABELS = ("reannotated", "ratio", "one_hot", "zero_shot")
 STOPPING = ("error", "error_top5", "ece", "nll")  # metrics that evaluation.stop_at may name
 
 
@@ -116,6 +117,32 @@ class AugmentConfig:
         NORMALISATIONS,
     )
     flip: bool | None = option(None, "flip images horizontally; null = as the data set's manifest says")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentedConfig:
+    dataset: str | None = option(None, "NAME of a data folder of generated groups, such as digits-csm; null = none")
+    per_image: int = option(2, "generated images for each labelled image, of one group, at most 8 (N_aug)", minimum=1)
+    loss: str = option("l2", "loss on soft labels; l2 = |p - q|^2, focal with loss.gamma", ("l2", "ce", "focal"))
+    normalise_by_classes: bool = option(False, "l2: divide by the number of classes, as printed; false = released code")
+    weight: float = option(1.0, "weight of the loss on generated images; 0 = as if there were none", minimum=0)
+    scale: float = option(
+        4.0, "reannotated: s of lambda = sigmoid(s (lambda_E - 1/2)), larger = nearer to one-hot", minimum=1e-6
+    )
+    labels: str = option(
+        "reannotated", "soft labels: lambda, the generator's ratio, one-hot ends, zero-shot distribution", SOFT_LABELS
+    )
+    ends: str = option(
+        "default",
+        "draw the end of the class from two images on, or always, also as the only one",
+        ("default", "always"),
+    )
+    equal_data: bool = option(False, "epochs count generated images too, so that they are as many steps fewer")
+    forward: str = option(
+        "separate",
+        "a pass of their own, with its own batch-norm statistics, or one with the views",
+        ("separate", "joint"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,7 @@ from pipeline.config import Config
 from pipeline.config.sections import AugmentConfig
 from pipeline.data.beton_reader import BetonReader, Ints, Pixels
 from pipeline.data.dataset import Dataset
-from pipeline.data.streams import PartOrder, VirtualShards, labelled_order, unlabelled_order
+from pipeline.data.streams import Order, PartOrder, VirtualShards, labelled_order, unlabelled_order
 from pipeline.randomness import LABELLED, UNLABELLED
 
 Drawn = tuple[Ints, Ints, Ints]  # index, visit, rows of a part at one step
@@ -33,9 +33,10 @@ class PartSource:
     """Where a part of the batch comes from: its beton, its order, the stream of its random draws, its views."""
 
     beton: Path
-    order: PartOrder
+    order: Order
     draws: int  # of randomness.py: LABELLED, UNLABELLED ...
     strong: bool  # a strong view too
+    fields: tuple[str, ...] = ("label",)  # of the beton, integers between image and index
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,18 @@ def part_sources(
     """The parts that semi-supervised training learns from: weak labelled, weak and strong unlabelled views."""
     who = config.seed, rank, world
     left_out = dataset.left_out_of(config)
-    labelled = labelled_order(dataset.split, shards, config.batch.labelled, *who, sharded=config.labels == "all")
+    labelled = labelled_part_order(config, dataset, shards, rank, world)
     unlabelled = unlabelled_order(left_out, shards, config.unlabelled_batch, *who)
     return {
         "labelled": PartSource(dataset.train_beton, labelled, LABELLED, strong=False),
         "unlabelled": PartSource(dataset.train_beton, unlabelled, UNLABELLED, strong=True),
     }
+
+
+def labelled_part_order(config: Config, dataset: Dataset, shards: VirtualShards, rank: int, world: int) -> PartOrder:
+    """The order of the labelled part. Streams remember permutations, so that each reading thread has its own."""
+    who = config.seed, rank, world
+    return labelled_order(dataset.split, shards, config.batch.labelled, *who, sharded=config.labels == "all")
 
 
 def augmentation(dataset: Dataset, config: AugmentConfig) -> Augmentation:
@@ -110,9 +117,9 @@ class BetonParts:
     ) -> None:
         self.sources, self.size, self.how, self.seed = sources, size, how, seed
         self.coming = deque[tuple[int, list[Drawn]]]()  # being decoded, their views still to be cut
-        (beton,) = {source.beton for source in sources.values()}
+        ((beton, fields),) = {(source.beton, source.fields) for source in sources.values()}
         total = sum(source.order.size for source in sources.values())
-        self.reader = BetonReader(str(beton), total, threads, self._cut)
+        self.reader = BetonReader(str(beton), total, threads, self._cut, fields)
 
     def batches(self, first_step: int, steps: int) -> Generator[Batch, None, None]:
         """As TrainImages', of these parts."""

@@ -9,6 +9,7 @@ of one global permutation per epoch of the split.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +111,34 @@ class Stream:
             self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
             self._orders[epoch] = permutation(len(self.members), *self.key, epoch)
         return self._orders[epoch]
+
+
+class Order(Protocol):
+    """The order of one part of the batch, a function of the step alone.
+
+    ``mine``: this rank's images among those that ``draw`` gives.
+    """
+
+    mine: slice
+
+    @property
+    def size(self) -> int:
+        """Images of this rank at each step."""
+        ...
+
+    @property
+    def repeats(self) -> int:
+        """How often one sample can occur in what is drawn for one step at most."""
+        ...
+
+    @property
+    def rows_of(self) -> Callable[[Ints], Ints]:
+        """From indices to rows of the part's tables."""
+        ...
+
+    def draw(self, first_step: int, steps: int) -> tuple[Ints, Ints]:
+        """(index, visit) of ``steps`` steps from ``first_step`` on, both int64 [steps, n]."""
+        ...
 
 
 class PartOrder:

@@ -26,7 +26,7 @@ from pipeline.training.data_parallel import settled
 from pipeline.training.failures import RunError
 from pipeline.training.guard import hold
 from pipeline.training.optimization import MovingAverage
-from pipeline.training.training_run import Progress
+from pipeline.training.progress import Progress
 
 Inputs = tuple[int, Tensor, Tensor, Tensor]  # step, images [B, 3, R, R], draws [B, 1 + 3RR], labels [B, K]
 

@@ -14,6 +14,11 @@ from pipeline.methods.step_types import Group, Inputs, Loss, PseudoLabels, StepO
 TERMS = ("labelled", "unlabelled", "mix")  # in metrics.jsonl as loss_<term>; 0 where a step has no such group
 
 
+def terms_of(config: Config) -> tuple[str, ...]:
+    """TERMS, and that of generated images in a run that has some."""
+    return (*TERMS, "augmented") if config.augmented.dataset else TERMS
+
+
 class Objective:
     """The base algorithm's groups: labels on labelled images, pseudo-labels on strong views of unlabelled ones."""
 

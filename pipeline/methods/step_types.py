@@ -21,7 +21,7 @@ class Part:
     """One part of a step's batch, such as the labelled images: views of this rank's images, and who they are.
 
     ``rows``, ``index`` and ``visit`` name the n images of the GLOBAL batch where every rank keeps the part's tables
-    whole (labelled), and this rank's b images where the tables are sharded (unlabelled).
+    whole (labelled), and this rank's b images where the tables are sharded (unlabelled) or only read (augmented).
     """
 
     weak: Tensor  # [b, 3, S, S] uint8
@@ -110,6 +110,7 @@ class Group:
     weight: float = 1.0
     image_weights: Tensor | None = None  # [n] floating; None: each counts fully
     hidden: tuple[int, Change] | None = None  # what becomes of activations after that stage of the network, from 1
+    alone: bool = False  # forwarded in a pass of its own, whatever else is forwarded
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.data.streams import PartOrder
+from pipeline.data.batches import PartSource
 from pipeline.distributed import Ranks, all_reduce_mean, gather_objects
 from pipeline.methods.step_types import Inputs, Observed, Saved, StepOutput
 from pipeline.training.failures import RunError
@@ -75,22 +75,23 @@ class Guard:
         """A pre-hook of its step: torch's fused kernels move nothing where ``found_inf`` is 1."""
         hold(optimizer, self.broken)
 
-    def check(self, orders: Mapping[str, PartOrder], ranks: Ranks) -> None:
+    def check(self, sources: Mapping[str, PartSource], ranks: Ranks) -> None:
         """RunError on all ranks where a step was not finite; this asks the device. Collective."""
         if not self.broken.item():
             return
         step, suspects = int(self.step.item()), self.suspects.split(list(self.sizes.values()))
         mine = {}
         for name, bad in zip(self.sizes, suspects, strict=True):
-            index, _ = orders[name].draw(step - 1, 1)
-            mine[name] = index[0, orders[name].mine][bad.cpu().numpy()].tolist()
+            order = sources[name].order
+            index, _ = order.draw(step - 1, 1)
+            mine[name] = index[0, order.mine][bad.cpu().numpy()].tolist()
         everyone = gather_objects(mine)
         found = {
             "step": step,
             "terms": {name: str(value) for name, value in zip(self.names, self.terms.tolist(), strict=True)},
             **{name: [index for part in everyone for index in part[name]] for name in self.sizes},
         }
-        raise RunError(_message(found, list(self.sizes)), nonfinite=found)
+        raise RunError(_message(found, {name: sources[name].beton.name for name in self.sizes}), nonfinite=found)
 
     def _suspects(self, part: str, output: StepOutput, observed: Observed) -> Tensor:
         """[b] bool: images of a part whose loss or observed logits are not finite."""
@@ -127,11 +128,14 @@ def hold(optimizer: Any, broken: Tensor) -> None:
     optimizer.found_inf = broken if found is None else torch.maximum(found, broken)
 
 
-def _message(found: dict[str, Any], parts: Sequence[str]) -> str:
+def _message(found: dict[str, Any], betons: Mapping[str, str]) -> str:
+    """``betons``: the name of the file of each part."""
     terms = ", ".join(f"{name} {value}" for name, value in found["terms"].items())
-    images = "; ".join(f"{name} {_some(found[name])}" for name in parts if found[name])
+    images = [(betons[name], f"{name} {_some(found[name])}") for name in betons if found[name]]
+    files = {beton: "; ".join(those for file, those in images if file == beton) for beton in betons.values()}
+    told = "; ".join(f"images of {beton}: {those or 'none alone'}" for beton, those in files.items())
     return (
-        f"step {found['step']}: not finite ({terms}); images of train.beton: {images or 'none alone'}. Nothing of this "
+        f"step {found['step']}: not finite ({terms}); {told}. Nothing of this "
         "step or after it was kept; start another run (out=) with a lower optimizer.lr or precision=fp32"
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from pipeline import devices, distributed, models
+from pipeline.annotation.soft_labelled import open_soft_labelled
 from pipeline.config import Config
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.streams import VirtualShards
@@ -58,6 +59,7 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     rank, world = distributed.launched_world()
     shards.check_world(world)
     _check_local_halves(config, world)
+    open_soft_labelled(config, dataset)
     shards.check_batch(config.unlabelled_batch, len(dataset.left_out_of(config)))
     _check_included_validation(config, dataset)
     if config.evaluation.select == "best_validation" and not dataset.validation:

@@ -17,7 +17,7 @@ from pipeline.training.live_view import LiveView
 from pipeline.training.records import Records
 from pipeline.training.saving import Saving
 from pipeline.training.selection import Selection
-from pipeline.training.training_run import LOGGED, TrainingRun
+from pipeline.training.training_run import TrainingRun
 
 
 class RunLog:
@@ -44,9 +44,9 @@ class RunLog:
         sums = progress.sums.tolist()
         progress.sums.zero_()
         now = time.monotonic()
-        images = (self.config.batch.labelled + self.config.unlabelled_batch) * (progress.step - self.mark_step)
+        images = self.config.images_per_step * (progress.step - self.mark_step)
         line: dict[str, Any] = {"step": progress.step}
-        line |= {name: total / sums[-1] for name, total in zip(LOGGED, sums, strict=False)}
+        line |= {name: total / sums[-1] for name, total in zip(self.run.logged, sums, strict=False)}
         line |= summary(all_reduce_sum(self.run.quality.since_line))
         self.run.quality.since_line.zero_()
         line["lr"] = self.run.schedule.learning_rate(progress.step - 1)
@@ -120,7 +120,7 @@ class RunLog:
 
     def _result(self, last: Evaluation, selected: Evaluation | None) -> dict[str, Any]:
         progress = self.run.progress
-        images = (self.config.batch.labelled + self.config.unlabelled_batch) * progress.step
+        images = self.config.images_per_step * progress.step
         found: dict[str, Any] = {"step": progress.step, **last.metrics}
         found |= {"images_per_second": images / max(progress.seconds, 1e-9), "seconds": progress.seconds}
         found["best"] = {**progress.best, "selected_on": "test"}

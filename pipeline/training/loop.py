@@ -43,8 +43,8 @@ def train(config: Config, dataset: Dataset, ranks: Ranks, folder: RunFolder) -> 
             if inputs.step >= config.warmup:
                 groups = run.mix.groups(groups, run.mixing.pool(inputs, observed, pseudo))
 
-            # learn: one forward and backward of all groups, such as [labelled, strong, mixed]
-            output = run.passes.learn(inputs, observed, groups)
+            # learn: one forward and backward of all groups, such as [labelled, strong, mixed, generated]
+            output = run.passes.learn(inputs, observed, [*groups, *run.generated_groups(inputs)])
             optimizer.zero_grad()
             scaler.scale(output.loss).backward()
             if config.optimizer.clip:

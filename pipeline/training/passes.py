@@ -2,7 +2,8 @@
 
 Weak views alone have other statistics than the batch of a loss, and a network that never trains under them drifts away
 from them: its pseudo-labels go wrong while its losses fall (docs/pseudo_labels.md has the measurements). So labelled,
-weak and strong views are always forwarded together; mixed images come in a pass of their own.
+weak and strong views are always forwarded together; mixed images come in a pass of their own, and so do generated ones,
+unless ``augmented.forward`` has them among the views.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,36 +32,39 @@ class JointPasses:
         world: int,
         *,
         options: MixingConfig,
+        joined: Sequence[str] = (),
         label: Callable[[Inputs, Tensor], list[Group]] | None = None,
         graphs: bool = False,
     ) -> None:
-        """``label``: the base groups under these logits [b_u, C] of the weak views, needed for double_base.
+        """``joined``: more parts of the batch whose weak views the first pass forwards.
+
+        ``label``: the base groups under these logits [b_u, C] of the weak views, needed for double_base.
 
         ``graphs``: ``ddp`` is compiled, perhaps to CUDA graphs.
         """
         self.ddp, self.numerics, self.world, self.options = ddp, numerics, world, options
-        self.label, self.graphs = label, graphs
+        self.joined, self.label, self.graphs = joined, label, graphs
 
     def observe(self, inputs: Inputs) -> Observed:
         """The first pass; what ``learn`` needs of it travels in ``Observed.forwarded``."""
         if self.graphs:
             torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs returned may be written over
-        images = views(inputs)
+        images = [*views(inputs), *(inputs.parts[name].weak for name in self.joined)]
         outputs = forward(self.ddp, images, self.numerics)
         labelled, weak = (Outputs(each.logits.detach(), each.features.detach()) for each in outputs[:2])
         return Observed(labelled, weak, [(view, each.logits) for view, each in zip(images, outputs, strict=True)])
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
-        """The groups whose images the first pass forwarded, then the others in a second pass."""
-        learned = [group for group in groups if group.weight]
+        """The groups whose images the first pass forwarded, then the others in a second pass, then those alone."""
+        learned, alone = divided(groups)
         known = [(group, observed.logits_of(group.images)) for group in learned]
         first = [(group, logits) for group, logits in known if logits is not None]
         others = [group for group, logits in known if logits is None]
-        output = evaluate_groups([group for group, _ in first], [logits for _, logits in first], self.world)
-        if not others:
-            return output
-        with frozen_statistics(self.ddp, freeze=not self.options.update_bn):
-            return sum_of(output, *self._second_pass(inputs, others))
+        outputs = [evaluate_groups([group for group, _ in first], [logits for _, logits in first], self.world)]
+        if others:
+            with frozen_statistics(self.ddp, freeze=not self.options.update_bn):
+                outputs += self._second_pass(inputs, others)
+        return sum_of(*outputs, *(learn_together([group], self.ddp, self.numerics, self.world) for group in alone))
 
     def _second_pass(self, inputs: Inputs, others: Sequence[Group]) -> list[StepOutput]:
         """The terms of ``others`` and, if asked for, the base loss again."""
@@ -104,9 +108,9 @@ class ObservingPasses:
         return Observed(labelled, weak)
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
-        """The views that are learned in one pass, then the others, such as mixed images, in a second."""
-        learned = [group for group in groups if group.weight]
-        known = {id(view) for view in views(inputs)}
+        """The views that are learned, in one pass; then the others, such as mixed images; then those alone."""
+        learned, alone = divided(groups)
+        known = {id(view) for part in inputs.parts.values() for view in (part.weak, part.strong)}
         first = [group for group in learned if id(group.images) in known]
         others = [group for group in learned if id(group.images) not in known]
         network = self.ddp, self.numerics, self.world
@@ -114,7 +118,7 @@ class ObservingPasses:
         if others:
             with frozen_statistics(self.ddp, freeze=not self.update_bn):
                 outputs.append(learn_together(others, *network))
-        return sum_of(*outputs)
+        return sum_of(*outputs, *(learn_together([group], *network) for group in alone))
 
 
 class UnobservedPasses:
@@ -131,11 +135,12 @@ class UnobservedPasses:
         num_classes: int,
         *,
         options: MixingConfig,
+        joined: Sequence[str] = (),
         graphs: bool = False,
     ) -> None:
-        """``graphs``: ``ddp`` is compiled, perhaps to CUDA graphs."""
+        """``joined``: terms whose images go with the first. ``graphs``: ``ddp`` is compiled, perhaps to CUDA graphs."""
         self.ddp, self.numerics, self.world, self.num_classes = ddp, numerics, world, num_classes
-        self.options, self.graphs = options, graphs
+        self.options, self.joined, self.graphs = options, joined, graphs
 
     def observe(self, inputs: Inputs) -> Observed:
         """Zeros of the right shapes."""
@@ -146,17 +151,29 @@ class UnobservedPasses:
         return Observed(labelled, unlabelled)
 
     def learn(self, inputs: Inputs, observed: Observed, groups: Sequence[Group]) -> StepOutput:
-        """Clean images, then mixed ones in a pass of their own; together with ``mixing.second_pass: joint``."""
-        learned = [group for group in groups if group.weight and len(group.images)]
-        first, *others = [learned] if self.options.second_pass == "joint" else [[group] for group in learned]
+        """Clean images, then mixed ones in a pass of their own; together with ``mixing.second_pass: joint``.
+
+        Then those alone. Generated images that are not go with the first.
+        """
+        learned, alone = divided([group for group in groups if len(group.images)])
+        together = self.options.second_pass == "joint"
+        first = learned if together else [*learned[:1], *(group for group in learned[1:] if group.term in self.joined)]
+        others = [] if together else [group for group in learned[1:] if group.term not in self.joined]
         network = self.ddp, self.numerics, self.world
         output = learn_together(first, *network)
         with frozen_statistics(self.ddp, freeze=not self.options.update_bn):
-            return sum_of(output, *(learn_together(each, *network) for each in others))
+            mixed = [learn_together([group], *network) for group in others]
+        return sum_of(output, *mixed, *(learn_together([group], *network) for group in alone))
 
     def _nothing(self, count: int) -> Outputs:
         logits = torch.zeros(count, self.num_classes, dtype=self.numerics.dtype, device=self.numerics.device)
         return Outputs(logits, logits[:, :0])
+
+
+def divided(groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
+    """Of the groups that are learned at all: those that may share a pass, and those that are forwarded alone."""
+    learned = [group for group in groups if group.weight]
+    return [group for group in learned if not group.alone], [group for group in learned if group.alone]
 
 
 def learn_together(groups: Sequence[Group], ddp: nn.Module, numerics: Numerics, world: int) -> StepOutput:

@@ -8,7 +8,7 @@ from pipeline.runs.checkpoints import last_saved_step
 from pipeline.runs.folder import RunFolder
 from pipeline.training.checkpoint import Writer
 from pipeline.training.live_view import LiveView
-from pipeline.training.training_run import Progress
+from pipeline.training.progress import Progress
 
 
 class SavedRun(Protocol):

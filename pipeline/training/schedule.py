@@ -20,7 +20,7 @@ def with_steps(config: Config, labelled: int) -> Config:
     """``config`` with the ``steps`` that its ``epochs`` over ``labelled`` images amount to. Raises ValueError."""
     if config.epochs is None:
         return config
-    steps = max(1, round(config.epochs * labelled / config.batch.labelled))
+    steps = max(1, round(config.epochs * labelled / config.epoch_batch))
     config = dataclasses.replace(config, steps=steps)
     check(config)
     return config
@@ -28,14 +28,17 @@ def with_steps(config: Config, labelled: int) -> Config:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schedule:
-    """Of a run over ``labelled`` images, of which each step sees ``config.batch.labelled``: an epoch sees each once."""
+    """Of a run over ``labelled`` images: an epoch sees each once.
+
+    But with ``augmented.equal_data`` it sees as many images, generated ones included.
+    """
 
     config: Config
     labelled: int
 
     def learning_rate(self, step: int) -> float:
         """At ``step`` (0-based): a linear warm-up, then the curve over the rest, or a drop at each milestone."""
-        options, epoch = self.config.optimizer, self.labelled / self.config.batch.labelled
+        options, epoch = self.config.optimizer, self.labelled / self.config.epoch_batch
         top = peak(options, self.config.batch.labelled)
         warm_up = options.warmup_steps or options.warmup_epochs * epoch
         if step < warm_up:
@@ -49,7 +52,7 @@ class Schedule:
         """Whether what happens every ``every`` steps (None: at the end of each epoch) follows ``step`` steps done."""
         if every is not None:
             return step % every == 0
-        batch = self.config.batch.labelled
+        batch = self.config.epoch_batch
         return step * batch // self.labelled > (step - 1) * batch // self.labelled
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import models
+from pipeline.annotation.soft_labelled import augmented_source, open_soft_labelled
 from pipeline.config import Config
 from pipeline.config.options import LABELLED_MIXES
 from pipeline.data.batches import PartSource, TrainImages, augmentation, part_sources
@@ -17,9 +17,10 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks, local_world
 from pipeline.methods.algorithms import ALGORITHMS
+from pipeline.methods.augmented import PART, Augmented
 from pipeline.methods.mixes import MIXES
 from pipeline.methods.mixing import Mixing
-from pipeline.methods.objective import TERMS, Objective
+from pipeline.methods.objective import Objective, terms_of
 from pipeline.methods.protocols import MethodContext
 from pipeline.methods.step_types import Group, Inputs, Observed, PseudoLabels, StepOutput
 from pipeline.models.numerics import Numerics
@@ -33,40 +34,12 @@ from pipeline.training.guard import Guard
 from pipeline.training.label_quality import LabelQuality, hidden_labels
 from pipeline.training.optimization import MovingAverage, build_optimizer, optimizer_state
 from pipeline.training.passes import JointPasses, ObservingPasses, UnobservedPasses
+from pipeline.training.progress import Progress, logged_names
 from pipeline.training.schedule import Schedule
 from pipeline.training.starting_weights import starting_weights
 from pipeline.training.step import Passes, to_device
 
-LOGGED = ("loss", *(f"loss_{term}" for term in TERMS), "mask_rate")  # averaged over steps and ranks for the log
-
 APM_TABLE = "mixing_sharded.table"  # where a checkpoint has the APM of a mix that tracks it
-
-
-@dataclass(slots=True)
-class Progress:
-    """Steps done, and what the log needs across a restart.
-
-    ``sums`` [LOGGED and the number of steps]: since the last training line, on the device, the same on all ranks.
-    """
-
-    sums: Tensor
-    step: int = 0
-    seconds: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
-
-    def add(self, step: int, logged: Tensor) -> None:
-        """``step`` steps are done; ``logged`` [LOGGED] of the newest, without a host synchronisation."""
-        self.step = step
-        self.sums[:-1] += logged
-        self.sums[-1] += 1
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint, by names that are always there: it restores no name that the loading side lacks."""
-        return {"step": self.step, "seconds": self.seconds, "best": json.dumps(self.best)}
-
-    def load(self, saved: dict[str, Any]) -> None:
-        """What ``state`` gave."""
-        self.step, self.seconds, self.best = saved["step"], saved["seconds"], json.loads(saved["best"])
 
 
 class TrainingRun:
@@ -84,15 +57,28 @@ class TrainingRun:
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         self.shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
         self.sources = part_sources(config, dataset, self.shards, ranks.rank, ranks.world)
+        self.notes, self.augmented = self._open_generated(dataset)
+        self.terms = terms_of(config)
+        self.logged = logged_names(self.terms)
         self._build_methods(dataset)
         how = augmentation(dataset, config.augment)
         self.train_images = TrainImages(self.sources, dataset.image_size, how, config.seed, threads)
         self.evaluator = Evaluator(config, dataset, ranks, self.numerics, threads)
-        self.progress = Progress(torch.zeros(len(LOGGED) + 1, dtype=self.numerics.dtype, device=ranks.device))
+        self.progress = Progress(torch.zeros(len(self.logged) + 1, dtype=self.numerics.dtype, device=ranks.device))
         sizes = {name: source.order.size for name, source in self.sources.items()}
-        self.guard = Guard(self.model, self.kept.values(), sizes, LOGGED, self.progress.sums)
+        self.guard = Guard(self.model, self.kept.values(), sizes, self.logged, self.progress.sums)
         self.optimizer.register_step_pre_hook(self.guard.hold_optimizer)
         self.ema = MovingAverage(self.model, config.ema, self.guard.broken)
+
+    def _open_generated(self, dataset: Dataset) -> tuple[list[str], Augmented | None]:
+        """Adds the part of generated images to ``sources``; lines for the user, and what is learned of them."""
+        generated = open_soft_labelled(self.config, dataset)
+        if generated is None:
+            return [], None
+        who = self.config, dataset, self.shards, self.ranks.rank, self.ranks.world
+        self.sources[PART] = augmented_source(generated, *who)
+        where = self.num_classes, self.ranks.device, self.numerics.dtype
+        return generated.notes, Augmented(self.config, generated, *where)
 
     def _build_methods(self, dataset: Dataset) -> None:
         config = self.config
@@ -113,6 +99,10 @@ class TrainingRun:
                 seed_dropout(self.config.seed, batch.step, self.ranks.rank)
             yield to_device(batch, self.labels, self.ranks)
 
+    def generated_groups(self, inputs: Inputs) -> list[Group]:
+        """What the step learns of generated images; nothing where there are none."""
+        return self.augmented.groups(inputs) if self.augmented else []
+
     @property
     def evaluated(self) -> nn.Module:
         """The model that evaluations and predictions are made with."""
@@ -121,23 +111,23 @@ class TrainingRun:
     def agree(
         self, step: int, output: StepOutput, observed: Observed, pseudo: PseudoLabels, asked: bool
     ) -> tuple[Tensor, Tensor]:
-        """After the backward pass: LOGGED of the global batch, share of ranks ``asked`` to stop. See guard.py."""
+        """After the backward pass: ``logged`` of the global batch, share of ranks ``asked`` to stop. See guard.py."""
         used = pseudo.weight.sum() / max(len(pseudo.weight), 1)
         absent = torch.zeros_like(output.loss)
-        terms = [output.terms.get(term, absent) for term in TERMS]
+        terms = [output.terms.get(term, absent) for term in self.terms]
         logged = torch.stack([output.loss, *terms, used.to(output.loss.dtype)])
         return self.guard.agree(step, logged, output, observed, asked)
 
     def check(self) -> None:
         """RunError on all ranks where a step since the start was not finite. Collective."""
-        self.guard.check({name: source.order for name, source in self.sources.items()}, self.ranks)
+        self.guard.check(self.sources, self.ranks)
 
     def start(self) -> list[str]:
         """Weights of a new run, by ``model.weights``; lines about them for the user. Raises ValueError."""
         start = starting_weights(self.config, self.dataset, self.model)
         self.model.load_state_dict(start.state, strict=False)
         self.ema.module.load_state_dict(self.model.state_dict())
-        return start.notes
+        return [*start.notes, *self.notes]
 
     def save(self, writer: Writer) -> None:
         """The checkpoint of the current step; files follow while the run goes on. Collective."""
@@ -181,10 +171,12 @@ class TrainingRun:
     def _passes(self) -> Passes:
         options, world, graphs = self.config.mixing, self.ranks.world, self.config.compile is not None
         ddp = self._compiled(self.ddp)
+        joined = (PART,) if self.augmented and self.augmented.joined else ()
+        shared: dict[str, Any] = {"options": options, "joined": joined, "graphs": graphs}
         if self.config.mix in LABELLED_MIXES:
-            return UnobservedPasses(ddp, self.numerics, world, self.num_classes, options=options, graphs=graphs)
+            return UnobservedPasses(ddp, self.numerics, world, self.num_classes, **shared)
         if self.config.forward == "joint":
-            return JointPasses(ddp, self.numerics, world, options=options, label=self._base_groups, graphs=graphs)
+            return JointPasses(ddp, self.numerics, world, label=self._base_groups, **shared)
         model = self._compiled(self.model)
         return ObservingPasses(model, ddp, self.numerics, world, update_bn=options.update_bn, graphs=graphs)
 

@@ -76,7 +76,7 @@ def _remaining(cell: Cell) -> str:
     if line is None or not line.images_per_second:
         return "starting"
     steps = read_status(cell.folder).steps or cell.config.steps
-    images = (cell.config.batch.labelled + cell.config.unlabelled_batch) * (steps - line.step)
+    images = cell.config.images_per_step * (steps - line.step)
     minutes, seconds = divmod(round(images / line.images_per_second), 60)
     hours, minutes = divmod(minutes, 60)
     return f"left {hours}:{minutes:02d}:{seconds:02d}"

@@ -101,6 +101,15 @@ def test_mistakes_are_named(setting: str, message: str) -> None:
         (["unlabelled.include_validation=true", "algorithm=supervised"], "reads no unlabelled image"),
         (["unlabelled.include_validation=true", "evaluation.select=best_validation"], "select=best_validation chooses"),
         (["unlabelled.include_validation=true", "evaluation.stop_at=error<=5"], "stop_at=error<=5 chooses"),
+        (["augmented.per_image=9"], "augmented.per_image=9: must be at most 8"),
+        (["augmented.labels=one_hot", "augmented.per_image=3"], "of which there are two, not augmented.per_image=3"),
+        (["augmented.normalise_by_classes=true", "augmented.loss=ce"], "is for augmented.loss=l2, not ce"),
+        (["augmented.equal_data=true"], "set augmented.dataset, or leave it out"),
+        (["augmented.equal_data=true", "augmented.dataset=x"], "set epochs, or leave it out"),
+        (
+            ["algorithm=supervised", "mix=manifold", "augmented.dataset=x", "augmented.forward=joint"],
+            "choose augmented.forward=separate",
+        ),
     ],
 )
 def test_impossible_combinations(sets: list[str], message: str) -> None:

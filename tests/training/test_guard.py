@@ -4,14 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline import train
+from pipeline.data.batches import PartSource
+from pipeline.data.group_order import GroupOrder, GroupsByClass, Places
+from pipeline.data.streams import VirtualShards, labelled_order
 from pipeline.distributed import Ranks
+from pipeline.randomness import AUGMENTED, LABELLED
 from pipeline.training.failures import RunError
+from pipeline.training.guard import Guard
 from tests.support.launch import SMALL, status
-from tests.support.ranks import on_ranks
+from tests.support.ranks import alone, on_ranks
 from tests.support.recorder import Recorder
 
 EXPLODING = ("optimizer.lr=1e12", "log_every=10", "checkpoint_every=1000", "algorithm=flexmatch", "warmup_steps=0")
@@ -76,3 +82,33 @@ def test_it_is_an_error_of_one_line(data: Path, tmp_path: Path, capsys: pytest.C
     assert content["nonfinite"]["step"] > 1
     assert json.loads(json.dumps(content)) == content
     assert not (tmp_path / "run/checkpoints").exists() and not (tmp_path / "run/lock.json").exists()
+
+
+def suspected(ranks: Ranks) -> tuple[str, dict[str, Any]]:
+    """Step 4 was not finite, by its second labelled and its first and last generated image."""
+    dataset = np.arange(5)
+    labelled = labelled_order(dataset, VirtualShards(5, 1), 2, 0, 0, 1, sharded=False)
+    groups, places = GroupsByClass.of(np.array([0]), np.array([1]), 2), Places(2, True, np.array([1, 2]))
+    order = GroupOrder(labelled, np.zeros(5, np.int64), groups, places, 4, 0)
+    sources = {
+        "labelled": PartSource(Path("digits/train.beton"), labelled, LABELLED, strong=False),
+        "augmented": PartSource(Path("digits-csm/images.beton"), order, AUGMENTED, strong=False),
+    }
+    sizes = {name: source.order.size for name, source in sources.items()}
+    guard = Guard(torch.nn.Identity(), [], sizes, ["loss"], torch.zeros(1))
+    guard.broken.fill_(1)
+    guard.step.fill_(4)
+    guard.suspects[[1, 2, 5]] = True
+    with pytest.raises(RunError) as caught:
+        guard.check(sources, ranks)
+    found = caught.value.details["nonfinite"]
+    assert found["labelled"] == [labelled.draw(3, 1)[0][0, 1]]
+    assert found["augmented"] == order.draw(3, 1)[0][0, [0, 3]].tolist()
+    return str(caught.value), found
+
+
+def test_generated_images_are_named_by_their_own_file() -> None:
+    message, found = alone(suspected)
+    one, (first, last) = found["labelled"][0], found["augmented"]
+    words = f"images of train.beton: labelled {one}; images of images.beton: augmented {first}, {last}. Nothing"
+    assert words in message

@@ -80,3 +80,25 @@ def test_mixing_must_begin_before_the_last_epoch() -> None:
     """Known only once the data are: 1 epoch of 10 steps."""
     with pytest.raises(ValueError, match="would never mix"):
         schedule("mix=calibratemix", "warmup_steps=10", "epochs=1", "batch.labelled=128")
+
+
+def test_equal_data_sees_as_many_images() -> None:
+    """N_aug = 2: a third of the steps, and milestones, warm-up and epochs of the log as much earlier."""
+    options = (
+        "augmented.dataset=any-csm",
+        "augmented.equal_data=true",
+        "epochs=30",
+        "batch.labelled=32",
+        "eval_every=null",
+    )
+    drops = ("optimizer.schedule=step", "optimizer.milestones=12 18", "optimizer.warmup_epochs=3", "optimizer.lr=.1")
+    equal = schedule(*options, *drops)
+    plain = schedule(*options[2:], *drops)
+    assert (equal.config.steps, plain.config.steps) == (400, 1200)
+    assert equal.config.steps * equal.config.images_per_step == plain.config.steps * plain.config.images_per_step
+    rates = [equal.learning_rate(step) for step in (0, 39, 159, 160, 239, 240)]
+    assert rates == pytest.approx([0.1 / 40, 0.1, 0.1, 0.01, 0.01, 0.001])
+    due = [step for step in range(1, 401) if equal.due(equal.config.eval_every, step)]
+    assert len(due) == 30 and due[-1] == 400
+    assert schedule(*options, "augmented.per_image=1").config.steps == 600
+    assert schedule("augmented.dataset=any-csm", *options[2:]).config.steps == 1200

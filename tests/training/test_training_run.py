@@ -16,7 +16,8 @@ from pipeline.methods.step_types import Inputs
 from pipeline.runs.folder import RunFolder
 from pipeline.training import loop
 from pipeline.training.checkpoint import Writer
-from pipeline.training.training_run import Progress, TrainingRun, choose_threads
+from pipeline.training.progress import Progress
+from pipeline.training.training_run import TrainingRun, choose_threads
 from tests.support.ranks import alone, on_ranks
 
 REFERENCE = ("dataset=digits", "model.name=wrn-28-2", "steps=4", "batch.labelled=4", "batch.ratio=3", "threads=1")
