@@ -1,4 +1,4 @@
-"""Are the promises of predict.py kept? Thresholds and prediction sets in random splits of a pool whose labels are known.
+"""Are the promises of predict.py kept? Thresholds and prediction sets in random splits of a pool with known labels.
 
     python benchmarks/promises.py RUN [--data data] [--accept 0.95] [--coverage 0.9] [--calibrate-on 300]
         [--splits 40] [--halves 20] [--seed 0]
