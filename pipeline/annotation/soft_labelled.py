@@ -20,6 +20,7 @@ from pipeline.data.streams import VirtualShards
 from pipeline.randomness import AUGMENTED
 
 ENCODED = ("reannotated", "zero_shot")  # labels that an encoder gives
+SPLIT = "{split}"  # in augmented.dataset: the run's split, so that a grid over seeds can name a folder for each
 # What has seen labels, and how to have another that has seen those of the run.
 REMEDIES = {
     "generator": "generate with one that was trained on the run's labels (pipeline/train_generator.py --set labels=)",
@@ -44,7 +45,7 @@ def open_soft_labelled(config: Config, dataset: Dataset) -> SoftLabelled | None:
     options = config.augmented
     if options.dataset is None:
         return None
-    groups = open_groups(Path(config.data) / options.dataset)
+    groups = open_groups(Path(config.data) / options.dataset.replace(SPLIT, config.split_name))
     encoded = options.labels in ENCODED
     annotation = read_annotation(groups, options.labels == "zero_shot") if encoded else None
     _check_data_set(groups, annotation, dataset)

@@ -121,7 +121,9 @@ class AugmentConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentedConfig:
-    dataset: str | None = option(None, "NAME of a data folder of generated groups, such as digits-csm; null = none")
+    dataset: str | None = option(
+        None, "NAME of a data folder of generated groups, such as digits-csm, or digits-csm-{split}; null = none"
+    )
     per_image: int = option(2, "generated images for each labelled image, of one group, at most 8 (N_aug)", minimum=1)
     loss: str = option("l2", "loss on soft labels; l2 = |p - q|^2, focal with loss.gamma", ("l2", "ce", "focal"))
     normalise_by_classes: bool = option(False, "l2: divide by the number of classes, as printed; false = released code")

@@ -63,6 +63,14 @@ def test_a_part_of_its_own_beton(root: Path, labels: str) -> None:
         np.testing.assert_array_equal(batch.parts["labelled"].weak, other.parts["labelled"].weak)
 
 
+def test_each_split_may_have_a_folder_of_its_own(root: Path) -> None:
+    """As a grid over seeds needs it, for a generator that knew the labels of one split would leak into the others."""
+    (root / "digits-4-seed0").symlink_to(root / NAME)
+    assert opened(root, "augmented.dataset=digits-{split}") == []
+    with pytest.raises(ValueError, match=r"digits-4-seed1: no such folder"):
+        opened(root, "augmented.dataset=digits-{split}", "seed=1")
+
+
 def test_nothing_is_opened_where_none_is_asked_for(root: Path) -> None:
     nothing: Any = None
     assert open_soft_labelled(config.load(None, ["dataset=digits"]), nothing) is None
