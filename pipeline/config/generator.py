@@ -65,6 +65,10 @@ class GeneratorConfig:
     validation: int | None = option(
         None, "images held out of training (make_beton.py --validation N); null = the folder's own, 0 = none", minimum=0
     )
+    pseudo_labels: str | None = option(
+        None, "list of predict.py RUN --pool: its confident images are trained on too; null = labelled images alone"
+    )
+    pseudo_confidence: float = option(0.95, "pseudo-labels less confident than this are left out", minimum=0)
     seed: int = option(0, "seed of the split, the initial weights and every random draw", minimum=0)
     resolution: int | None = option(None, "side in pixels of what is generated; null = as stored", minimum=4)
     reduce: str = option(

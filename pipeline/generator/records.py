@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.config.generator import GeneratorConfig
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.generator.pseudo_labels import described
 from pipeline.generator.weights import Weights
 from pipeline.runs.files import read_json, write_atomically
 from pipeline.runs.read import is_finished, read_status
@@ -34,8 +35,10 @@ class Card:
 
 def describe(run: Path, config: GeneratorConfig, dataset: Dataset, resolution: int) -> None:
     """Before the first step: positions.npy (int64, in train.beton, of the labelled images) and generator.json."""
-    positions = np.ascontiguousarray(dataset.split, dtype="<i8")
-    labels = {"name": config.labels, "count": len(positions), "sha256": hashlib.sha256(positions.tobytes()).hexdigest()}
+    split = dataset.split if config.pseudo_labels is None else open_dataset(config.labelled_data).split
+    positions = np.ascontiguousarray(split, dtype="<i8")
+    name = described(config, len(positions), len(dataset.split))
+    labels = {"name": name, "count": len(positions), "sha256": hashlib.sha256(positions.tobytes()).hexdigest()}
     card = Card(config.dataset, dataset.classes, dataset.stored_size, resolution, config.label_dropout, labels)
     buffer = io.BytesIO()
     np.save(buffer, positions)

@@ -10,6 +10,7 @@ from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.generator.denoiser import training_loss
 from pipeline.generator.log import GeneratorLog
+from pipeline.generator.pseudo_labels import with_pseudo_labels
 from pipeline.generator.resolution import check_resolution
 from pipeline.generator.training_run import GeneratorRun, Inputs, network_size, resolution_of
 from pipeline.generator.unet import is_possible
@@ -23,7 +24,8 @@ from pipeline.training.training_run import choose_threads
 
 def launch(config: GeneratorConfig) -> int:
     """Trains the generator; the exit code: 1 where it failed, after a report. ValueError for a mistake."""
-    dataset, folder = open_dataset(config.labelled_data), RunFolder(config)
+    labelled, folder = open_dataset(config.labelled_data), RunFolder(config)
+    dataset = with_pseudo_labels(config, labelled)
     check(config, dataset)
     folder.check()
     if distributed.launched_world()[0] == 0:
