@@ -69,6 +69,7 @@ def test_how_many_rows_are_made() -> None:
 RUNS = {
     "csm_table1": 18, "csm_table2": 15, "csm_table5": 42, "csm_table6": 30, "csm_table7": 3, "csm_table8": 30,
     "csm_table9": 15, "csm_table10": 12, "csm_table11": 18, "csm_table12": 18, "csm_scale": 30, "csm_figure7": 15,
+    "csm_digits": 24, "csm_cifar10_jpeg": 24,
 }  # fmt: skip
 
 
