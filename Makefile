@@ -15,8 +15,10 @@ export VENV
 QUICKSTART := runs/quickstart
 GRID := --grid configs/quickstart.yaml
 SEED_0 := $(QUICKSTART)/digits/fixmatch/1/0-* $(QUICKSTART)/digits/fixmatch-calibratemix/1/0-*
-# The tests of a file stay in one process, those of a group too: tests/conftest.py. Three on two cores: some wait for jobs.
-TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadgroup
+# The tests of a file stay in one process, those of a group too: tests/conftest.py. Four on two cores: some wait for jobs.
+TESTS := $(BIN)/python -m pytest -n $(or $(WORKERS),4) --dist loadgroup
+# A dozen tests are a third of all the time; continuous integration runs them.
+CHOSEN := $(if $(CI)$(ALL),,-m "not long")
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -38,9 +40,9 @@ ifdef ARGS
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
 else
-test: lint ## lint and all tests; ARGS="-k name -x" starts pytest with these at once, and nothing else
+test: lint ## lint and tests, eight minutes; ALL=1 those too that are left to CI; ARGS="-k name -x": pytest with these
 	@scripts/setup.sh tests
-	$(TESTS)
+	$(TESTS) $(CHOSEN)
 endif
 
 check: lint ## lint and the fast tests: a minute

@@ -1,6 +1,7 @@
 """Shared by all tests: the digits as a real data folder, Hypothesis' profile, and who runs what.
 
-A test of more than some four processor seconds is marked ``slow``; `make check` leaves it out. Under pytest-xdist the
+A test of more than some four processor seconds is marked ``slow``; `make check` leaves it out. A dozen of more than
+eight are ``long`` too, and left to CI: what they put together, shorter tests look at in parts. Under pytest-xdist the
 tests of a file stay together, and so do those of a group: ``xdist_group("ranks")`` for tests that call ``on_ranks``,
 whose processes all of them share, ``xdist_group("launches")`` for those that start torchrun and wait for it,
 ``xdist_group("cluster")`` for those that fill the machine with jobs, and ``xdist_group("pretence")`` for those of the

@@ -136,6 +136,7 @@ def test_every_script_explains_itself_without_the_peer(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ffcvs_floor_never_ends(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads the images over and over: on a fast machine the time is longer than any list of indices."""
     import loader_side
@@ -149,6 +150,7 @@ def test_ffcvs_floor_never_ends(data: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_loader(
     data: Path,
     tmp_path: Path,
@@ -170,6 +172,7 @@ def test_loader(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_step(peer_stand_in: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Two of our contenders stand for all: each is a process that imports torch."""
     import step
@@ -344,6 +347,7 @@ def test_the_fields_of_a_grid_are_those_that_it_reads(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_gpu_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One measured step; a set that is not known ends in one line."""
     file = tmp_path / "tiny.yaml"
@@ -447,6 +451,7 @@ def test_margins(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_writing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run("writing", monkeypatch, "--images", 40, "--rounds", 1, "--workers", 1)
     found = last_line(capsys)

@@ -75,7 +75,7 @@ def check(out: Path, num_test: int) -> dict[str, Any]:
     ("name", "num_test", "network", "weight_decay"),
     [
         ("cifar10", 10, "wrn-28-2", 5e-4),
-        ("cifar100", 100, "wrn-28-8", 1e-3),
+        pytest.param("cifar100", 100, "wrn-28-8", 1e-3, marks=pytest.mark.long),
         ("svhn", 20, "wrn-28-2", 5e-4),
         ("stl10", 20, "wrn-37-2", 5e-4),
     ],
@@ -86,6 +86,7 @@ def test_small_images(name: str, num_test: int, network: str, weight_decay: floa
     assert (resolved["model"]["name"], resolved["optimizer"]["weight_decay"]) == (network, weight_decay)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "num_test", "world"), [("webvision", 12, 2), ("imagenet", 8, 1)])
 def test_photos(name: str, num_test: int, world: int, tmp_path: Path) -> None:
     """ResNet-50 in bf16 on 224 px windows of a 256 px canvas, 10% labelled, on two ranks or alone."""

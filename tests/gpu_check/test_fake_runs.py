@@ -11,6 +11,7 @@ from gpu_check.fake_runs import SHOWN, Tried, attempt, bookkeeping, counted, fai
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pretence")]
 
 
+@pytest.mark.long
 def test_no_pair_of_options_waits_or_mixes_devices(pool: Executor) -> None:
     assert failures(list(pool.map(attempt, cover.pairwise()))) == []
 

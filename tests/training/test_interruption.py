@@ -71,6 +71,7 @@ def stopped(out: Path, output: str = "") -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_failing_ranks_are_heard_once_and_torchrun_tries_again(data: Path, tmp_path: Path) -> None:
     """One raises: torchrun starts all anew, which resume. One is killed: the others end by themselves, torchrun too."""
     out = tmp_path / "run"

@@ -14,6 +14,7 @@ STEPS = "steps=6"
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("launches")
 def test_two_nodes_are_one_run(data: Path, tmp_path: Path) -> None:
     on_ranks(2, run, small(f"data={data}", f"out={tmp_path / 'one'}", STEPS))

@@ -23,7 +23,7 @@ STOPS = {2: 5, 1: 9, 4: STEPS}  # the run that changes hands: ranks, and the ste
 UNDISTURBED = "flexmatch"  # what it is compared with
 SMALL = (
     "dataset=digits", "labels=4", f"steps={STEPS + 1}", "model.name=wrn-10-1", "mix=calibratemix",
-    "warmup_steps=0", "batch.labelled=4", "batch.ratio=3", "unlabelled.threshold=0.4",
+    "warmup_steps=0", "batch.labelled=4", "batch.ratio=3", "unlabelled.threshold=0.2",
     "unlabelled.threshold_warmup=false", "ema.decay=0.9", "threads=1",
     "log_every=1", "eval_every=1000", "checkpoint_every=1000",
 )  # fmt: skip

@@ -25,6 +25,7 @@ SIZE = {"steps": 16, "eval_every": 16, "checkpoint_every": 16, "log_every": 2, "
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("cluster")
 def test_local_and_debug(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_grid(tmp_path, data, seeds=1, warmup_steps=4, **SIZE)

@@ -66,6 +66,7 @@ def become_client(slurm: MiniSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, slurm.env[name])
 
 
+@pytest.mark.long
 def test_every_disturbance(client: MiniSlurm, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_grid(tmp_path, data, **SIZE)
     asked = ["--grid", str(path), "--cluster=slurm", "--gpus-per-node=1", *ONE_CORE]
