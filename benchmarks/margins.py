@@ -141,7 +141,7 @@ def bytes_sent(step: Callable[[int], None]) -> int:
 
         return call
 
-    places = {"all_gather_into_tensor": 1, "reduce_scatter_tensor": 1, "all_reduce": 0, "broadcast": 0}
+    places = {distributed.ALL_GATHER: 1, distributed.REDUCE_SCATTER: 1, "all_reduce": 0, "broadcast": 0}
     wrapped = {name: counting(getattr(dist, name), place) for name, place in places.items()}
     with patch.multiple(dist, **wrapped):
         step(0)

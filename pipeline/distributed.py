@@ -20,6 +20,9 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from pipeline import devices
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Newer torch has new names for these and warns at the old ones.
+ALL_GATHER = "all_gather_single" if hasattr(dist, "all_gather_single") else "all_gather_into_tensor"
+REDUCE_SCATTER = "reduce_scatter_single" if hasattr(dist, "reduce_scatter_single") else "reduce_scatter_tensor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def all_gather(rows: Tensor) -> Tensor:
     if world == 1:
         return rows
     everyone = rows.new_empty((world * len(rows), *rows.shape[1:]))
-    dist.all_gather_into_tensor(everyone, rows.contiguous())
+    getattr(dist, ALL_GATHER)(everyone, rows.contiguous())
     return everyone
 
 
@@ -117,7 +120,7 @@ def reduce_scatter(rows: Tensor) -> Tensor:
     if world == 1:
         return rows
     mine = rows.new_empty((len(rows) // world, *rows.shape[1:]))
-    dist.reduce_scatter_tensor(mine, rows.contiguous())
+    getattr(dist, REDUCE_SCATTER)(mine, rows.contiguous())
     return mine
 
 
