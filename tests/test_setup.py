@@ -212,13 +212,17 @@ def test_make_shows_the_quickstart_commands() -> None:
 
 
 def test_make_test_with_arguments_starts_the_tests_at_once() -> None:
-    """All of it: lint, SLURM for the tests, three processes. With ARGS nothing comes before pytest but the set-up."""
+    """Lint, SLURM for the tests, four processes; all tests in CI alone. With ARGS only the set-up precedes pytest."""
     chosen = run("make", "-n", "test", "ARGS=-k name -x").stdout.splitlines()
     assert chosen == ["scripts/setup.sh", ".venv/bin/python -m pytest -k name -x"]
-    whole, fast = (run("make", "-n", target).stdout.splitlines() for target in ("test", "check"))
+    targets = ("test", "ALL=1"), ("test", "CI=true"), ("test", "CI="), ("check",)
+    whole, ci, usual, fast = (run("make", "-n", *target).stdout.splitlines() for target in targets)
     lint = ["scripts/setup.sh", ".venv/bin/ruff check", ".venv/bin/ruff format --check", ".venv/bin/mypy"]
-    tests = ".venv/bin/python -m pytest -n 3 --dist loadgroup"
-    assert whole == [*lint, "scripts/setup.sh tests", tests]
+    tests = ".venv/bin/python -m pytest -n 4 --dist loadgroup"
+    assert (
+        [line.rstrip() for line in whole] == [line.rstrip() for line in ci] == [*lint, "scripts/setup.sh tests", tests]
+    )
+    assert usual == [*lint, "scripts/setup.sh tests", f'{tests} -m "not long"']
     assert fast == [*lint, f'{tests} -m "not slow"']
 
 
