@@ -19,14 +19,14 @@ from pipeline.runs.read import read_config
 Settings = Mapping[str, Any]  # every option by its dotted name
 
 # An option that plays no part in a run counts as 0 there: (what switches it off, what then does not matter either).
-OFF: dict[str, tuple[tuple[str, str], tuple[str, ...]]] = {
+OFF: dict[str, tuple[tuple[str, str | None], tuple[str, ...]]] = {
     "mixing.alpha": (("mix", "none"), ("mix", "mixing.", "warmup_")),
     "loss.gamma": (("loss.name", "ce"), ("loss.",)),
     "loss.entropy_weight": (("loss.name", "ce"), ("loss.",)),
     "loss.margin_weight": (("loss.name", "ce"), ("loss.",)),
     "loss.mmce_weight": (("loss.name", "ce"), ("loss.",)),
-    "augmented.per_image": (("augmented.dataset", ""), ("augmented.",)),
-    "augmented.weight": (("augmented.dataset", ""), ("augmented.",)),
+    "augmented.per_image": (("augmented.dataset", None), ("augmented.",)),
+    "augmented.weight": (("augmented.dataset", None), ("augmented.",)),
 }
 ACROSS = ("error", "ece", "oe")  # of the table, unless others are asked for
 SHOWN = {  # what a table and a figure may show, in percent, with their titles

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from pipeline.calibration.scores import metrics
-from pipeline.report.against import against_table, curves
+from pipeline.config import DEFAULTS
+from pipeline.report.against import OFF, against_table, curves, is_off
 from pipeline.report.plots_against import against_figure
 from pipeline.report.verified_predictions import RunSettings, VerifiedPredictions
 from tests.report.test_plots import assert_readable
@@ -59,6 +60,12 @@ def test_an_option_that_is_always_on_has_its_own_value(tmp_path: Path) -> None:
     assert [point.value for point in points] == [0, 0.05, 0.1]
     runs = [run(tmp_path, 0, loss__name="focal", loss__gamma=2.0), run(tmp_path, 0, loss__name="ce")]
     assert [point.value for point in curves(runs, "loss.gamma")["supervised"]] == [0, 2]
+
+
+@pytest.mark.parametrize("option", OFF)
+def test_a_run_of_the_defaults_is_without(option: str) -> None:
+    """Else plain runs would be in no curve, or refused."""
+    assert is_off(DEFAULTS, option)
 
 
 @pytest.mark.parametrize(
