@@ -31,7 +31,7 @@ import numpy as np
 import ours
 import torch
 from contender import Contender
-from mixup import Turn, measure
+from mixup import Turn, measure, step_parser
 from PIL import Image
 
 from dataprep.make_beton import main as make_beton
@@ -112,15 +112,8 @@ def report(spent: dict[str, list[float]], args: argparse.Namespace, rate: float)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--model", default="wrn-28-2", help="model.name (default wrn-28-2)")
-    add("--labelled", type=int, default=64, help="labelled images a step (default 64)")
-    add("--per-image", type=int, default=2, help="generated images for each (default 2)")
-    add("--size", type=int, default=32, help="side of the images (default 32)")
-    add("--rounds", type=int, default=5, help="turns of each contender (default 5)")
-    add("--steps", type=int, help="steps a turn (default 2, on CUDA 20)")
-    add("--processor", action="store_true", help="processor seconds, workers included")
+    parser = step_parser(__doc__, "wrn-28-2", 64)
+    parser.add_argument("--per-image", type=int, default=2, help="generated images for each (default 2)")
     args = parser.parse_args()
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {len(os.sched_getaffinity(0))} cores")
     print(f"{args.model}, {args.labelled} labelled images, {args.per_image} generated ones each, {args.size} px:")

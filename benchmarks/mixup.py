@@ -91,16 +91,21 @@ def report(spent: dict[str, list[float]], labelled: int) -> dict[str, float]:
     return {key: 100 * (ratio - 1) if key.endswith("percent") else ratio for key, ratio in found.items()}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def step_parser(description: str | None, model: str, labelled: int) -> argparse.ArgumentParser:
+    """The options of a benchmark of steps, with these defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model", default="resnet-18", help="model.name (default resnet-18)")
-    add("--labelled", type=int, default=128, help="images a step (default 128)")
+    add("--model", default=model, help=f"model.name (default {model})")
+    add("--labelled", type=int, default=labelled, help=f"labelled images a step (default {labelled})")
     add("--size", type=int, default=32, help="side of the images (default 32)")
     add("--rounds", type=int, default=5, help="turns of each contender (default 5)")
     add("--steps", type=int, help="steps a turn (default 2, on CUDA 20)")
     add("--processor", action="store_true", help="processor seconds, workers included")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    args = step_parser(__doc__, "resnet-18", 128).parse_args()
     print(f"Python {platform.python_version()}, torch {torch.__version__}, {len(os.sched_getaffinity(0))} cores")
     print(f"{args.model}, {args.labelled} images of {args.size} px, {'processor' if args.processor else 'wall'} time:")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
