@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.config.sections import ModelConfig
-from pipeline.models.backbones import backbone, check_images, check_name, is_backbone
+from pipeline.models.backbones import backbone, check_images, check_name, is_backbone, unread
 from pipeline.models.frozen_norm import freeze_norms
 from pipeline.models.headed import Headed, Parts, replace_norms
 from pipeline.models.small_networks import SMALL_NETWORKS
@@ -65,7 +65,10 @@ def build(config: ModelConfig, num_classes: int, seed: int, image_size: int = PH
 
 def _built(config: ModelConfig, num_classes: int, image_size: int) -> Headed | WideResNet:
     if is_backbone(config.name):
-        return Headed(backbone(config, num_classes, image_size), config.dropout)
+        network = Headed(backbone(config, num_classes, image_size), config.dropout)
+        for name in unread(config, image_size):
+            network.body.get_parameter(name).requires_grad_(False)  # DDP would wait for its gradient
+        return network
     check(config, image_size)
     if config.name not in (*PHOTO_NAMES, *SMALL_NETWORKS):
         return wide_resnet(config, num_classes)

@@ -6,6 +6,7 @@ classifier. Weights are another file's business (training/starting_weights.py).
 
 import difflib
 import sys
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -37,20 +38,28 @@ def check_name(name: str) -> None:
 
 def check_images(config: ModelConfig, image_size: int) -> None:
     """ValueError where the network does not answer images of ``image_size`` px with features. Without its memory."""
+    unread(config, image_size)
+
+
+@lru_cache(maxsize=1)
+def unread(config: ModelConfig, image_size: int) -> frozenset[str]:
+    """The body's parameters that no feature depends on, which nothing can train. Raises ValueError as `check_images`.
+
+    Found by a pass forwards and backwards that computes shapes only.
+    """
     with torch.device("meta"):
         parts = backbone(config, 2, image_size)
-        patch = getattr(getattr(parts.body, "patch_embed", None), "patch_size", (1,))[0]
-        if image_size % patch:
-            raise ValueError(
-                f"model.name={config.name}: patches of {patch} px do not fill images of {image_size} px; make the data "
-                f"folder with --image-size {-(-image_size // patch) * patch}, or set model.patch_size"
-            )
+        _check_patches(config, parts.body, image_size)
         try:
             features = parts.body(torch.zeros(2, 3, image_size, image_size))
         except Exception as error:
             raise ValueError(_refused(config, image_size, error)) from error
-    if features.shape != (2, parts.head.in_features):
-        raise ValueError(f"model.name={config.name}: it has no pooled features before its classifier; choose another")
+        if features.shape != (2, parts.head.in_features):
+            raise ValueError(
+                f"model.name={config.name}: it has no pooled features before its classifier; choose another"
+            )
+        features.sum().backward()
+    return frozenset(name for name, parameter in parts.body.named_parameters() if parameter.grad is None)
 
 
 def backbone(config: ModelConfig, num_classes: int, image_size: int) -> Parts:
@@ -100,14 +109,17 @@ def adapted(state: State, model: Headed) -> State:
 
 
 def network_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation by channel that timm's weights of the network were trained with."""
+    """Mean and deviation by channel that timm's weights of the network were trained with; ValueError where unknown."""
     config = _timm(name).get_pretrained_cfg(name.removeprefix(TIMM))
+    if config is None:  # a network that somebody else registered
+        raise ValueError(f"augment.normalisation=timm: timm has no mean and deviation for {name}; choose another")
     return tuple(config.mean), tuple(config.std)
 
 
-def native_size(name: str) -> int:
-    """Pixels of the images that timm's weights of the network were trained on."""
-    return int(_timm(name).get_pretrained_cfg(name.removeprefix(TIMM)).input_size[-1])
+def native_size(name: str) -> int | None:
+    """Pixels of the images that timm's weights of the network were trained on; None where timm does not know."""
+    config = _timm(name).get_pretrained_cfg(name.removeprefix(TIMM))
+    return None if config is None else int(config.input_size[-1])
 
 
 def _timm(name: str) -> ModuleType:
@@ -122,13 +134,22 @@ def _given(config: ModelConfig, image_size: int) -> dict[str, Any]:
     """Arguments of timm.create_model, which leaves out those of None and refuses those that a network lacks."""
     name = config.name.removeprefix(TIMM)
     native = _timm(config.name).get_pretrained_cfg(name)
-    other_size = native.fixed_input_size and native.input_size[-1] != image_size
+    other_size = native is not None and native.fixed_input_size and native.input_size[-1] != image_size
     return {
         "model_name": name,
         "drop_path_rate": config.drop_path,
         "patch_size": config.patch_size,
         "img_size": image_size if other_size else None,
     }
+
+
+def _check_patches(config: ModelConfig, body: nn.Module, image_size: int) -> None:
+    patch = getattr(getattr(body, "patch_embed", None), "patch_size", (1,))[0]
+    if image_size % patch:
+        raise ValueError(
+            f"model.name={config.name}: patches of {patch} px do not fill images of {image_size} px; make the data "
+            f"folder with --image-size {-(-image_size // patch) * patch}, or set model.patch_size"
+        )
 
 
 def _refused(config: ModelConfig, image_size: int, error: Exception) -> str:

@@ -35,25 +35,14 @@ def settled(model: nn.Module, first_pass: Callable[[nn.Module], Tensor], ranks: 
 
     DDP orders its buckets anew after the first backward; a resumed run would do so at another step and, from three
     ranks on, add in another order. So the first backward is one of zeros, here, that leaves no trace. Buffers are not
-    DDP's business: those of batch norm are the same on all ranks by themselves. Parameters that the output does not
-    depend on, as some of timm's have, are frozen: DDP would wait for their gradients for ever.
+    DDP's business: those of batch norm are the same on all ranks by themselves.
     """
     if ranks.world == 1:
         return model
     before = [b.clone() for b in model.buffers()]
-    _freeze_unused(model, first_pass)
     ddp = DistributedDataParallel(model, **NO_BUFFER_SYNC)
     (first_pass(ddp).sum() * 0).backward()
     for buffer, saved in zip(model.buffers(), before, strict=True):
         buffer.copy_(saved)
     model.zero_grad()
     return ddp
-
-
-def _freeze_unused(model: nn.Module, first_pass: Callable[[nn.Module], Tensor]) -> None:
-    """No rank trains them either way: without a gradient an optimizer passes them over."""
-    (first_pass(model).sum() * 0).backward()
-    for parameter in model.parameters():
-        if parameter.grad is None:
-            parameter.requires_grad_(False)
-    model.zero_grad()

@@ -111,7 +111,8 @@ def _ours(config: Config, state: State, model: nn.Module) -> State:
 
 
 def _about_sizes(config: Config, dataset: Dataset) -> list[str]:
-    if not is_backbone(config.model.name) or (native := native_size(config.model.name)) == dataset.image_size:
+    native = native_size(config.model.name) if is_backbone(config.model.name) else None
+    if native in (None, dataset.image_size):
         return []
     return [f"{config.model.name}: timm has it for images of {native} px, {dataset.folder} has {dataset.image_size}"]
 

