@@ -187,6 +187,7 @@ class MixingConfig:
     aum: str = option("mean", "AUM as the plain mean of margins, or as the average of Eq. 5", ("mean", "ema"))
     apm_in_warmup: bool = option(True, "track APM before mixing starts")
     min_confidence: float = option(0.0, "ignore pairs whose pseudo-label is less confident than this", minimum=0)
+    trust: str = option("all", "a pair counts fully, or by the confidence of its pseudo-label", ("all", "confidence"))
     targets: str = option("mixed", "labels mixed like images, or the nearer image's label", ("mixed", "nearer"))
     loss: str = option("ce", "soft cross-entropy, or binary cross-entropy averaged over classes", ("ce", "bce"))
     weight: float = option(1.0, "weight of the loss on mixed images", minimum=0)

@@ -98,14 +98,15 @@ class MixingPool:
     def mixed_group(self, pairs: Pairs, loss: Loss | None = None, layer: int = 0) -> Group:
         """Images and targets of this rank's equal stretch of ``pairs``, as a group of the term "mix".
 
-        Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them.
+        Pseudo-labels are hard and mix whatever their weight, as in Algorithm 1; ``mixing.min_confidence`` filters them
+        and ``mixing.trust`` weights them.
         ``loss``: None is that of ``mixing.loss``. ``layer``: mixed after that stage of the network; the pairs are then
         each labelled image of the pool, in order, with its place in a permutation of them.
         """
         count, padded = len(pairs.lam), _padded(self._agreed(pairs), self.world)
         each = len(padded.lam) // self.world
         mine = slice(self.rank * each, (self.rank + 1) * each)
-        labels, sure = self._labels()
+        labels, trust = self._labels()
         first, second, lam = padded.first[mine], padded.second[mine], padded.lam[mine]
         target = nearer_label if self.mixing.options.targets == "nearer" else self.mixing.mixed_target
         real = torch.arange(len(padded.lam), device=lam.device)[mine] < count
@@ -116,7 +117,7 @@ class MixingPool:
             loss or self.mixing.loss,
             count * self.mixing.ranks.world // self.world,
             self.mixing.options.weight,
-            (real & sure[first] & sure[second]).to(lam.dtype),
+            (real * trust[first] * trust[second]).to(lam.dtype),
             (layer, self._change(padded, mine)) if layer else None,
         )
 
@@ -126,12 +127,13 @@ class MixingPool:
         return partial(mixed_rows, share=pairs.lam[mine], partners=partners)
 
     def _labels(self) -> tuple[Tensor, Tensor]:
-        """([P] int64 labels and pseudo-labels of the pool, [P] bool whether a label is given or confident enough)."""
-        confidence = self.observed.unlabelled.logits.softmax(dim=1).amax(dim=1)
+        """([P] int64 labels and pseudo-labels of the pool, [P] in [0, 1] how much a pair with each counts)."""
+        options, confidence = self.mixing.options, self.observed.unlabelled.logits.softmax(dim=1).amax(dim=1)
         pseudo_label, confidence = self.gather(self.pseudo.label, confidence)
         labels = torch.cat([self.mixing.split_labels[self.labelled_rows], pseudo_label])
-        given = confidence.new_ones(self.num_labelled)
-        return labels, torch.cat([given, confidence]) >= self.mixing.options.min_confidence
+        trust = torch.cat([confidence.new_ones(self.num_labelled), confidence])
+        sure = (trust >= options.min_confidence).to(trust.dtype)
+        return labels, sure * trust if options.trust == "confidence" else sure
 
     def _agreed(self, pairs: Pairs) -> Pairs:
         """``pairs`` of the pool's first rank: GPUs of other models round similarities otherwise, and a tie would flip.

@@ -122,6 +122,18 @@ def test_unsure_pairs_do_not_count() -> None:
     assert mixed.count == everyone.count == LABELLED
 
 
+def test_pairs_count_by_the_confidence_of_their_pseudo_label() -> None:
+    """A label counts fully; of two pseudo-labels both confidences count."""
+    observed = alone(batch)[1]
+    trust = [1.0] * LABELLED + observed.unlabelled.logits.softmax(1).amax(1).tolist()
+    for options in ("mixing.k_percent=0",), ("mixing.members=unlabelled",):
+        mix = CalibrateMix if "k_percent" in options[0] else RandomMixup
+        pairs, mixed = alone(mixed_by, mix, "mixing.trust=confidence", *options)
+        expected = [trust[a] * trust[b] for a, b in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)]
+        assert mixed.image_weights.tolist() == pytest.approx(expected)
+        assert mixed.count == len(pairs.lam) and max(expected) < 1
+
+
 def hard_images() -> tuple[torch.Tensor, torch.Tensor]:
     """Of the fixed batch, always seen with the same logits: by mean margin of the label, and by the top margin."""
     inputs, observed, pseudo = alone(batch)
