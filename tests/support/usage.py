@@ -64,8 +64,4 @@ class Usage:
         most = max(report.peak_memory for report in reports)
         grown = max(reports, key=lambda report: report.growth)
         said = f"largest test process: {most:,} MB (at most {MOST_MEMORY:,}); grew most in {grown.nodeid}"
-        if "SHOWN" in os.environ:
-            for r in reports:
-                if r.growth > 40:
-                    terminalreporter.write_line(f"{r.growth} {r.when} {r.nodeid}")
         terminalreporter.write_line(said, **({"red": True} if most > MOST_MEMORY else {}))
