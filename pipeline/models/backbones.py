@@ -45,9 +45,9 @@ def check_images(config: ModelConfig, image_size: int) -> None:
 def unread(config: ModelConfig, image_size: int) -> frozenset[str]:
     """The body's parameters that no feature depends on, which nothing can train. Raises ValueError as `check_images`.
 
-    Found by a pass forwards and backwards that computes shapes only.
+    Found by a pass forwards and backwards that computes shapes only, also where the caller wants no gradients.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), torch.inference_mode(False), torch.enable_grad():
         parts = backbone(config, 2, image_size)
         _check_patches(config, parts.body, image_size)
         try:
