@@ -2,8 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from dataprep.console import suggestion
 from dataprep.layouts.listing import Listing
 from dataprep.sources.entries import Entry
 from dataprep.sources.path_hashes import keyed_hash
@@ -45,7 +45,7 @@ def take(listing: Listing, request: SubsetRequest) -> Listing:
 def _keep_classes(listing: Listing, names: tuple[str, ...]) -> None:
     unknown = next((name for name in names if name not in listing.classes), None)
     if unknown is not None:
-        raise ValueError(f"--classes: there is no class {unknown!r}; {_suggestion(unknown, listing.classes)}")
+        raise ValueError(f"--classes: there is no class {unknown!r}; {suggestion(unknown, listing.classes)}")
     kept = [name for name in listing.classes if name in names]
     number = {listing.classes.index(name): c for c, name in enumerate(kept)} | {-1: -1}
     listing.notes.append(f"--classes: {len(kept)} of {len(listing.classes):,} classes")
@@ -56,14 +56,6 @@ def _keep_classes(listing: Listing, names: tuple[str, ...]) -> None:
     )
     if not listing.test:
         raise ValueError(f"--classes: there are no test images of these classes ({', '.join(kept[:_SHOWN])})")
-
-
-def _suggestion(unknown: str, classes: list[str]) -> str:
-    close = get_close_matches(unknown, classes, 1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
-    return f"there are {', '.join(classes[:_SHOWN])}{more}"
 
 
 def _first(entries: list[Entry], most: Counter[int], seed: int) -> list[Entry]:

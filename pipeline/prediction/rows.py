@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataprep.console import suggestion
 from pipeline.calibration.conformal import METHODS, prediction_sets
 from pipeline.calibration.scores import softmax
 from pipeline.calibration.sums import Floats, Ints
@@ -15,7 +15,6 @@ from pipeline.prediction.decisions import Decisions
 from pipeline.randomness import PREDICTION_SET, uniforms
 
 TOP = 3
-SHOWN = 10  # classes in an error
 ACCEPT, REVIEW = "accept", "review"
 BETWEEN = "|"  # the classes of a set
 SEED = 0  # of the random shares of APS: the same command gives the same sets
@@ -35,7 +34,7 @@ class Rows:
     def __post_init__(self) -> None:
         for name in self.probability_of:
             if name not in self.classes:
-                near = _suggestion(name, self.classes)
+                near = suggestion(name, self.classes)
                 raise ValueError(f"--probability-of {name}: the run knows no such class; {near}")
 
     def header(self) -> list[str]:
@@ -89,8 +88,3 @@ class Rows:
             BETWEEN.join(self.classes[c] for c in ranked if inside[c])
             for ranked, inside in zip(order, within, strict=True)
         ]
-
-
-def _suggestion(unknown: str, classes: Sequence[str]) -> str:
-    close = get_close_matches(unknown, classes, 1)
-    return f"did you mean {close[0]}?" if close else f"its classes are {', '.join(classes[:SHOWN])}"

@@ -48,9 +48,9 @@ def test_probabilities_of_classes_that_are_asked_for() -> None:
     (row,) = rows.rows(["a.jpg"], np.zeros(1, np.int64), np.log([[0.1, 0.55, 0.2, 0.15]]))
     assert rows.header()[-3:] == ["set", "probability of dog", "probability of ant"]
     assert row[-2:] == ["0.150000", "0.100000"]
-    with pytest.raises(ValueError, match="--probability-of cow: the run knows no such class; its classes are ant"):
+    with pytest.raises(ValueError, match="--probability-of cow: the run knows no such class; there are ant"):
         Rows(CLASSES, Decisions(1.0), ["cow"])
-    with pytest.raises(ValueError, match="did you mean cat"):
+    with pytest.raises(ValueError, match="did you mean 'cat'"):
         Rows(CLASSES, Decisions(1.0), ["cats"])
 
 
