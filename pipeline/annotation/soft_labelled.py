@@ -4,6 +4,7 @@ Everything a user can get wrong about them is one ``ValueError`` here. The grave
 and its prototypes are part of the experiment, so they may know no label that the run does not.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,15 @@ class SoftLabelled:
     by_class: GroupsByClass
     places: Places
     notes: list[str]
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Which images with which labels, for environment.json: a resumed run has to go on with the same."""
+        made = {"folder": self.groups.folder.name, "images_sha256": self.groups.images_sha256}
+        if self.annotation is None:
+            return made
+        encoded = hashlib.sha256(self.annotation.lambda_e.tobytes() + self.annotation.zero_shot.tobytes())
+        return {**made, "encoder": self.annotation.encoder, "annotation_sha256": encoded.hexdigest()}
 
 
 def open_soft_labelled(config: Config, dataset: Dataset) -> SoftLabelled | None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import torch
 
 from pipeline import devices, distributed, models
-from pipeline.annotation.soft_labelled import open_soft_labelled
+from pipeline.annotation.soft_labelled import SoftLabelled, open_soft_labelled
 from pipeline.config import Config
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.streams import VirtualShards
 from pipeline.distributed import Ranks
 from pipeline.models.numerics import resolve_precision
 from pipeline.runs.checkpoints import last_saved_step
+from pipeline.runs.files import read_json
 from pipeline.runs.folder import RunFolder
 from pipeline.training.failures import Written, following_failures, report
 from pipeline.training.loop import train
@@ -59,7 +60,7 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
     rank, world = distributed.launched_world()
     shards.check_world(world)
     _check_local_halves(config, world)
-    open_soft_labelled(config, dataset)
+    generated = open_soft_labelled(config, dataset)
     shards.check_batch(config.unlabelled_batch, len(dataset.left_out_of(config)))
     _check_included_validation(config, dataset)
     if config.evaluation.select == "best_validation" and not dataset.validation:
@@ -67,6 +68,7 @@ def check(config: Config, dataset: Dataset, folder: RunFolder) -> None:
             f"evaluation.select=best_validation: {dataset.folder} has no validation images of its own; set validation=N"
         )
     folder.check()
+    _check_same_generated(generated, folder)
     _check_start(config, dataset, folder)
     if rank == 0:
         folder.lock.claim()
@@ -79,6 +81,16 @@ def _check_included_validation(config: Config, dataset: Dataset) -> None:
         raise ValueError(
             f"unlabelled.include_validation=true: the validation images of {dataset.folder} {where}, and have to be "
             "some of train.beton: set validation=N"
+        )
+
+
+def _check_same_generated(generated: SoftLabelled | None, folder: RunFolder) -> None:
+    """A run goes on with the generated images and the annotation that it began with. Raises ValueError."""
+    began = read_json(folder.path / "environment.json").get("augmented")
+    if generated and began and last_saved_step(folder.checkpoints) and began != generated.provenance:
+        raise ValueError(
+            f"{folder.path}: began with other images or another annotation than {generated.groups.folder} has now: "
+            "put those back, or choose another out="
         )
 
 

@@ -35,7 +35,7 @@ class RunLog:
         self.goal = self.config.evaluation.goal
         self.newest: Evaluation | None = None
         ran_on = run.numerics.precision, run.ranks.world, threads, run.ranks.device.type == "cuda"
-        self.records = Records(folder, lambda: environment(*ran_on), step, self.main)
+        self.records = Records(folder, lambda: environment(*ran_on) | run.provenance, step, self.main)
 
     def training(self) -> None:
         """A training line: means over the steps since the last one."""

@@ -57,7 +57,9 @@ class TrainingRun:
         self.labels = torch.from_numpy(dataset.train_labels).to(ranks.device)
         self.shards = VirtualShards.of(dataset.num_train, config.batch.labelled, config.unlabelled_batch)
         self.sources = part_sources(config, dataset, self.shards, ranks.rank, ranks.world)
-        self.notes, self.augmented = self._open_generated(dataset)
+        self.notes: list[str] = []
+        self.provenance: dict[str, Any] = {}  # of what is not in the options, for environment.json
+        self.augmented = self._open_generated(dataset)
         self.terms = terms_of(config)
         self.logged = logged_names(self.terms)
         self._build_methods(dataset)
@@ -70,15 +72,16 @@ class TrainingRun:
         self.optimizer.register_step_pre_hook(self.guard.hold_optimizer)
         self.ema = MovingAverage(self.model, config.ema, self.guard.broken)
 
-    def _open_generated(self, dataset: Dataset) -> tuple[list[str], Augmented | None]:
-        """Adds the part of generated images to ``sources``; lines for the user, and what is learned of them."""
+    def _open_generated(self, dataset: Dataset) -> Augmented | None:
+        """What is learned of generated images; they become a part of ``sources``, with lines for the user."""
         generated = open_soft_labelled(self.config, dataset)
         if generated is None:
-            return [], None
+            return None
+        self.notes, self.provenance = generated.notes, {"augmented": generated.provenance}
         who = self.config, dataset, self.shards, self.ranks.rank, self.ranks.world
         self.sources[PART] = augmented_source(generated, *who)
         where = self.num_classes, self.ranks.device, self.numerics.dtype
-        return generated.notes, Augmented(self.config, generated, *where)
+        return Augmented(self.config, generated, *where)
 
     def _build_methods(self, dataset: Dataset) -> None:
         config = self.config

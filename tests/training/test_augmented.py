@@ -1,5 +1,7 @@
 """Steps with generated images: what is forwarded with what, and what is left when they have no weight."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline import models
+from pipeline import models, train
+from pipeline.annotation.packed import open_groups
+from pipeline.annotation.stored import read_annotation, write_annotation
 from pipeline.config.sections import ModelConfig
 from pipeline.methods.losses import cross_entropy
 from pipeline.methods.objective import Objective
@@ -124,3 +128,21 @@ def test_weight_zero_is_plain_training_to_the_last_bit(forward: str, data: Path,
     assert [line.pop("loss_augmented") for line in found if "loss" in line] == [0.0] * 4
     assert found == lines(tmp_path / "plain")
     assert result(tmp_path / "zero") == result(tmp_path / "plain")
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_the_annotation_that_it_began_with(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = put_groups(tmp_path / "data", data)
+    given = digits(root, tmp_path / "out", "algorithm=supervised", f"augmented.dataset={NAME}", "steps=4")
+    assert train.main(given) == 0
+    (tmp_path / "out/result.json").unlink()  # as if it had been killed after its last checkpoint
+    groups = open_groups(root / NAME)
+    shutil.copy(groups.folder / "annotation.npz", tmp_path)
+    found = read_annotation(groups)
+    write_annotation(groups, replace(found, lambda_e=found.lambda_e + 0.1))
+    assert train.main(given) == 2
+    assert "began with other images or another annotation" in capsys.readouterr().err
+    shutil.copy(tmp_path / "annotation.npz", groups.folder)
+    assert train.main(given) == 0
