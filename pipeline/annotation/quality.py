@@ -65,14 +65,14 @@ def rank_correlation(values: Floats) -> Floats:
 
 def overall(groups: Groups, lambda_e: NDArray[np.float32], of: PairQuality) -> dict[str, float | int | list[float]]:
     """The numbers of all groups together; shares are between 0 and 1."""
-    weight = of.groups / of.groups.sum()
+    total = of.groups.sum()  # divided by last, so that a share of all is 1 to the last bit
     return {
         "images": len(lambda_e),
         "groups": len(groups.first),
         "pairs": len(of.pairs),
-        "ends_as_intended": float((of.ends.mean(1) * weight).sum()),
+        "ends_as_intended": float((of.ends.mean(1) * of.groups).sum() / total),
         "rising_pairs": int(of.rising.sum()),
-        "rank_correlation": float((of.correlation * weight).sum()),
+        "rank_correlation": float((of.correlation * of.groups).sum() / total),
         "lambda_e_outside": float(((lambda_e < 0) | (lambda_e > 1)).mean()),
         "lambda_e_by_place": lambda_e.reshape(-1, len(groups.ratios)).mean(0, dtype=np.float64).tolist(),
     }
