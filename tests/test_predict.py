@@ -188,7 +188,7 @@ def test_mistakes_are_one_line_each(
         ((run, photos, "--weights", "selected"), "selected.pt is missing"),
         ((run, photos, "--checkpoint", "1"), "has checkpoints of steps 2"),
         ((run, photos, "--data", tmp_path), "no such data set"),
-        ((run, photos, "--probability-of", "3", "ten"), "--probability-of ten: the run knows no such class; its cl"),
+        ((run, photos, "--probability-of", "3", "ten"), "--probability-of ten: the run knows no such class; there"),
     ):
         capsys.readouterr()
         assert predict.main([*map(str, arguments), "--out", str(tmp_path / "p.csv")]) == 2
