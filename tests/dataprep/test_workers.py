@@ -11,7 +11,7 @@ import pytest
 from dataprep.command.build import WORKERS_RUN
 from dataprep.workers import WorkerDied, WorkerPool, chunks
 from tests.support.dataprep_fixtures import make
-from tests.support.encoding_runs import PATIENCE, EncodingRun, when, workers_of
+from tests.support.encoding_runs import PATIENCE, EncodingRun, own_workers, when
 from tests.support.worker_tasks import leave, loaded_modules, square_of
 
 
@@ -53,7 +53,7 @@ def test_a_killed_worker_is_an_error(run: EncodingRun, capsys: pytest.CaptureFix
     killed: list[float] = []
 
     def kill() -> None:
-        os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
+        os.kill(own_workers()[0], signal.SIGKILL)
         killed.append(time.monotonic())
 
     run.hold()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 from dataprep.layouts.catalog import DATASETS
@@ -113,6 +114,11 @@ def when(state: Callable[[], object], act: Callable[[], object]) -> None:
 def workers_of(pid: int) -> list[int]:
     """Worker processes of a run: children of its fork server, so grandchildren of `pid`."""
     return [worker for child in _children(pid) for worker in _children(child)]
+
+
+def own_workers() -> list[int]:
+    """Those of a run in this process, whose other children are other tests' (a SLURM, pools of their own)."""
+    return _children(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
 
 def is_alive(pid: int) -> bool:
