@@ -46,8 +46,9 @@ class SoftLabelled:
         made = {"folder": self.groups.folder.name, "images_sha256": self.groups.images_sha256}
         if self.annotation is None:
             return made
-        encoded = hashlib.sha256(self.annotation.lambda_e.tobytes() + self.annotation.zero_shot.tobytes())
-        return {**made, "encoder": self.annotation.encoder, "annotation_sha256": encoded.hexdigest()}
+        # What lambda_E follows from; lambda_E itself can be gigabytes.
+        prototypes = hashlib.sha256(self.annotation.prototypes.tobytes()).hexdigest()
+        return {**made, "encoder_sha256": self.annotation.encoder_sha256, "prototypes_sha256": prototypes}
 
 
 def open_soft_labelled(config: Config, dataset: Dataset) -> SoftLabelled | None:
