@@ -41,14 +41,14 @@ class SoftLabelled:
     notes: list[str]
 
     @property
-    def provenance(self) -> dict[str, str]:
+    def provenance(self) -> dict[str, str | float]:
         """Which images with which labels, for environment.json: a resumed run has to go on with the same."""
-        made = {"folder": self.groups.folder.name, "images_sha256": self.groups.images_sha256}
-        if self.annotation is None:
-            return made
-        # What lambda_E follows from; lambda_E itself can be gigabytes.
-        prototypes = hashlib.sha256(self.annotation.prototypes.tobytes()).hexdigest()
-        return {**made, "encoder_sha256": self.annotation.encoder_sha256, "prototypes_sha256": prototypes}
+        made: dict[str, str | float] = {"folder": self.groups.folder.name, "images_sha256": self.groups.images_sha256}
+        if of := self.annotation:
+            # What lambda_E and the zero-shot distributions follow from; they themselves can be gigabytes.
+            made |= {"encoder_sha256": of.encoder_sha256, "temperature": of.temperature}
+            made["prototypes_sha256"] = hashlib.sha256(of.prototypes.tobytes()).hexdigest()
+        return made
 
 
 def open_soft_labelled(config: Config, dataset: Dataset) -> SoftLabelled | None:

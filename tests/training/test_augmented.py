@@ -141,8 +141,9 @@ def test_a_run_goes_on_with_the_annotation_that_it_began_with(
     groups = open_groups(root / NAME)
     shutil.copy(groups.folder / "annotation.npz", tmp_path)
     found = read_annotation(groups)
-    write_annotation(groups, replace(found, prototypes=found.prototypes + 0.1))
-    assert train.main(given) == 2
-    assert "began with other images or another annotation" in capsys.readouterr().err
+    for changed in (replace(found, prototypes=found.prototypes + 0.1), replace(found, temperature=0.5)):
+        write_annotation(groups, changed)
+        assert train.main(given) == 2
+        assert "began with other images or another annotation" in capsys.readouterr().err
     shutil.copy(tmp_path / "annotation.npz", groups.folder)
     assert train.main(given) == 0
