@@ -96,6 +96,7 @@ def soft_labelled(config: Config, data: Dataset) -> SoftLabelled | None:
     ratios = np.arange(PLACES) / (PLACES - 1)
     groups = Groups(Path("pretended"), "pretended", data.classes, data.stored_size, first, first + 1, ratios, None, "")
     known = {"lambda_e": np.zeros(count, np.float32), "zero_shot": np.ones((count, CLASSES), np.float32)}
+    known["prototypes"] = np.zeros((CLASSES, 1), np.float32)
     annotation = Annotation(**dict.fromkeys(Annotation.__dataclass_fields__, nothing) | known)
     by_class, places = GroupsByClass.of(first, first + 1, CLASSES), Places.of(config.augmented, PLACES)
     return SoftLabelled(groups, annotation if config.augmented.labels in ENCODED else None, by_class, places, [])
